@@ -1,0 +1,137 @@
+"""The ports: what the domain asks of caches, clocks and stores. Adapters live in ``storage`` and at the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from .identity import Identity
+from .tokens import Protocol as TokenProtocol
+from .tokens import StoredToken, TokenDict
+
+Clock = Callable[[], float]
+"""Seconds since the epoch, as :func:`time.time`."""
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """What the registry accepts as a cache; ``delete`` and ``add`` are used where they are there."""
+
+    def get(self, key: str) -> Any: ...
+
+    def set(self, key: str, value: str, seconds: int, /) -> Any: ...
+
+
+class Sealer(Protocol):
+    """Authenticated encryption of one value, bound to its place."""
+
+    def seal(self, plaintext: str, context: str) -> str:
+        """:param context: where the value lives; the same text is needed to open it."""
+        ...
+
+    def unseal(self, sealed: str, context: str) -> str:
+        """:raises SealedValueError: if the key is gone or the value was changed or moved."""
+        ...
+
+    def key_id(self, sealed: str) -> str | None:
+        """The id of the key that sealed the value, ``None`` for what is not a sealed value."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Stored tokens. Every method is one short transaction of its own; no method keeps one open."""
+
+    def load(
+        self, user_id: Any, name: str, account: str | None = None, *, protocol: TokenProtocol
+    ) -> StoredToken | None:
+        """:param account: ``None`` for the one last logged in with, where there are several."""
+        ...
+
+    def reload(self, stored: StoredToken) -> StoredToken | None:
+        """The same row as it is now, past any snapshot; ``None`` if it is gone."""
+        ...
+
+    def save(
+        self,
+        user_id: Any,
+        name: str,
+        token: Mapping[str, Any],
+        account: str = "",
+        *,
+        protocol: TokenProtocol,
+        identity_id: Any = None,
+        requested_scope: str | None = None,
+        now: float,
+    ) -> StoredToken:
+        """Insert or replace; a new consent clears status, lease and back-off."""
+        ...
+
+    def claim(self, stored: StoredToken, *, owner: str, now: float, lease: float) -> StoredToken | None:
+        """Take the right to refresh this very version for ``lease`` seconds; ``None`` if somebody was faster."""
+        ...
+
+    def commit_refresh(
+        self, stored: StoredToken, *, owner: str, token: TokenDict, now: float
+    ) -> StoredToken | None:
+        """Write the refreshed token if the row still has this version; ``None`` if it was rewritten or is gone.
+
+        The fence is the version, not the lease: an answer that comes after the lease has run out is still the
+        newest grant, as long as nobody else wrote.
+        """
+        ...
+
+    def release(
+        self, stored: StoredToken, *, owner: str, error: str, retry_at: float | None, failures: int
+    ) -> None:
+        """Give the claim back after a failure that passes."""
+        ...
+
+    def mark_reauth_required(self, stored: StoredToken, *, error: str) -> bool:
+        """Keep the row, but only a new consent revives it; ``False`` if the version has moved on."""
+        ...
+
+
+@dataclass(frozen=True)
+class IdentityRecord:
+    """One row of ``oauth_identity`` as a value."""
+
+    id: Any
+    user_id: Any
+    identity: Identity
+    can_log_in: bool
+    created_at: float | None = None
+    last_login_at: float | None = None
+
+
+class IdentityStore(Protocol):
+    """Identities and the users behind them."""
+
+    def find(self, identity: Identity) -> IdentityRecord | None:
+        """The row with this login key."""
+        ...
+
+    def find_connection(self, user_id: Any, name: str, subject: str) -> IdentityRecord | None: ...
+
+    def list_for_user(self, user_id: Any) -> Sequence[IdentityRecord]: ...
+
+    def email_is_taken(self, email: str) -> bool:
+        """By the user model's ``email`` or by a verified e-mail of an identity, compared without case."""
+        ...
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of ``oauth_event``: who, what, outcome, error code. No secret, ever."""
+
+    kind: str
+    outcome: str
+    name: str = ""
+    user_id: Any = None
+    identity_id: Any = None
+    account: str = ""
+    error: str | None = None
+
+
+class EventSink(Protocol):
+    def record(self, event: Event) -> None: ...
