@@ -45,7 +45,7 @@ Neither ever holds a secret.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 _TEXT_LIMIT = 300
 
@@ -402,9 +402,13 @@ class LoginRefusedError(AccountError):
 
 
 class EmailTakenError(AccountError):
-    """A user with this e-mail address exists; nothing was linked."""
+    """A user with this e-mail address exists; nothing was linked.
+
+    :ivar pending: the :class:`~flask_oauth_accounts.accounts.PendingLink` that can be completed after the proof.
+    """
 
     code = "email_taken"
+    pending: Any = None
     status = 409
     visitor = "There may be an account for you here already. Sign in the way you did before to connect the two."
     operator = "the e-mail address belongs to a user already; linking needs proof"

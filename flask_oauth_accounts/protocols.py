@@ -135,3 +135,59 @@ class Event:
 
 class EventSink(Protocol):
     def record(self, event: Event) -> None: ...
+
+
+class ConcurrentLogin(Exception):
+    """Somebody else wrote the same identity or user in between; nothing was written. Read again and decide anew."""
+
+
+class AccountStore(IdentityStore, EventSink, Protocol):
+    """What the account service asks of its store. Every method is one short transaction of its own."""
+
+    def record_login(
+        self,
+        identity: Identity,
+        *,
+        protocol: TokenProtocol,
+        token: Mapping[str, Any],
+        requested_scope: str | None,
+        kind: str,
+        user_id: Any = None,
+        new_user: Any = None,
+        record: IdentityRecord | None = None,
+        can_log_in: bool = True,
+        now: float,
+    ) -> tuple[IdentityRecord, Any]:
+        """Write user, identity, token and event, all or nothing.
+
+        :param kind: of the event: ``login``, ``signup``, ``connect`` or ``reconnect``.
+        :param user_id: the owner; left out where ``new_user`` is given.
+        :param new_user: an instance of the user model that is in no session yet.
+        :param record: the row to bring up to date, identity and issuer included; a new one is inserted when left out.
+        :param can_log_in: ``False`` leaves ``login_key`` empty: a connection for its API only.
+        :return: the row as written, and the owner's id.
+        :raises ConcurrentLogin: if a unique key of identity or user stands in the way.
+        """
+        ...
+
+    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event) -> bool:
+        """Delete the row, its tokens with it, and record the event; ``False`` if this user has no such row."""
+        ...
+
+    def tokens_for_identity(self, identity_id: Any) -> Sequence[StoredToken]: ...
+
+    def tokens_for_user(self, user_id: Any) -> Sequence[StoredToken]:
+        """All tokens of the user, those without an identity too."""
+        ...
+
+    def delete_for_user(self, user_id: Any, *, event: Event) -> int:
+        """Delete all identities and tokens of the user and record the event; the number of rows deleted."""
+        ...
+
+    def find_verified_user(self, email: str) -> Any | None:
+        """The id of the one user whose own address this is and is marked as verified, compared without case."""
+        ...
+
+    def user_value_is_free(self, attribute: str, value: str) -> bool:
+        """Whether no user has this value in that attribute, as the database compares."""
+        ...
