@@ -45,6 +45,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky -q docs build/docs
 	@echo "build/docs/index.html"
 
