@@ -1,0 +1,1 @@
+"""The database: models, and the stores behind the ports. Only this folder knows SQLAlchemy."""
