@@ -35,6 +35,7 @@
     │   ├── EmailTakenError                        somebody here has this e-mail address already
     │   ├── IdentityTakenError                     the provider account belongs to another user
     │   ├── SubjectMismatchError                   another account was used than the one asked for
+    │   ├── UnknownConnectionError (also LookupError)  no such connected account of this user
     │   └── LastLoginMethodError                   the last way to log in cannot be removed
     └── StorageUnavailable                         our own database or cache does not answer
 
@@ -438,6 +439,15 @@ class LastLoginMethodError(AccountError):
     status = 409
     visitor = "This is your only way to sign in. Connect another one before you remove it."
     operator = "refused to remove the user's last way to log in"
+
+
+class UnknownConnectionError(AccountError, LookupError):
+    """This user has no such connected account; somebody else may."""
+
+    code = "unknown_connection"
+    status = 404
+    visitor = "There is no such connected account."
+    operator = "the user has no connection with this id"
 
 
 class StorageUnavailable(OAuthError):
