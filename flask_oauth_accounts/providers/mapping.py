@@ -32,7 +32,11 @@ USUAL_CLAIMS = ProfilePaths(
 )
 """What a provider without a preset is read by."""
 
-_PROTOCOL_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
+# Left out of what is stored: of no use later, or a secret where the token answer itself describes the person.
+_PROTOCOL_CLAIMS = frozenset(
+    {"nonce", "at_hash", "c_hash", "s_hash", "access_token", "refresh_token", "id_token", "oauth_token"}
+    | {"oauth_token_secret", "token"}
+)
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 

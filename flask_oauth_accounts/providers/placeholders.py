@@ -82,6 +82,8 @@ def collect_parameters(
     name: str,
     config: Mapping[str, Any],
     given: Mapping[str, Any] | None = None,
+    *,
+    optional: bool = False,
 ) -> dict[str, str]:
     """Find a value for each placeholder: what was given to ``register``, else the configuration, else the default.
 
@@ -89,6 +91,7 @@ def collect_parameters(
     :param name: of the client in the registry; ``work`` reads ``WORK_TENANT``.
     :param config: the application's configuration.
     :param given: keyword arguments of ``register``; ``None`` and ``""`` mean "not given".
+    :param optional: leave out what has no value instead of raising.
     :return: placeholder → checked value.
     :raises ConfigurationError: for a required value that is missing, or one that does not fit.
     """
@@ -100,10 +103,10 @@ def collect_parameters(
             value = config.get(key)
         if value not in (None, "", [], ()):
             parameters[placeholder.name] = placeholder.validate(value, key)
-        elif placeholder.default is None:
-            raise ConfigurationError(f"{key} is missing; {placeholder.description or 'this preset needs it'}")
-        else:
+        elif placeholder.default is not None:
             parameters[placeholder.name] = placeholder.default
+        elif not optional:
+            raise ConfigurationError(f"{key} is missing; {placeholder.description or 'this preset needs it'}")
     return parameters
 
 

@@ -29,6 +29,7 @@ _ENDPOINTS = (
     "end_session_endpoint",
     "jwks_uri",
 )
+_LISTS = ("issuer_aliases", "allowed_hosts", "id_token_signing_algs")
 _PARAMS = ("request_token_params", "authorize_params", "access_token_params", "refresh_token_params")
 _CLIENT_KWARGS = (
     "scope",
@@ -209,29 +210,35 @@ class Preset:
 
         :param name: of the client in the registry; its keys are ``{NAME}_{PLACEHOLDER}``.
         :param config: the application's configuration.
-        :param given: keyword arguments of ``register``.
+        :param given: keyword arguments of ``register``. A discovery document of the application's own, here or in the
+            configuration, makes every placeholder optional.
         :return: placeholder → value, for :meth:`settings`.
         :raises ConfigurationError: for a required value that is missing, or one that does not fit.
         """
-        return collect_parameters(self.placeholders, name, config, given)
+        own = (given or {}).get("server_metadata_url") or config.get(f"{name}_SERVER_METADATA_URL".upper())
+        return collect_parameters(self.placeholders, name, config, given, optional=bool(own))
 
-    def settings(self, parameters: Mapping[str, Any] | None = None, *, own_endpoints: bool = False) -> dict[str, Any]:
+    def settings(
+        self, parameters: Mapping[str, Any] | None = None, *, metadata_url: str | None = None
+    ) -> dict[str, Any]:
         """Write the preset as arguments of ``OAuth.register``.
 
         :param parameters: values of the placeholders; they are checked here once more.
-        :param own_endpoints: the application names another server by its discovery document. What that document says,
-            and where the API lies, is then left to the application, so that no endpoint of this provider is mixed with
-            those of another one; placeholders are not needed.
+        :param metadata_url: the discovery document that the application names. If it is another one than the preset's,
+            everything that says where this provider is (endpoints, issuer, trusted hosts) is left out, so that nothing
+            of one server is mixed with another; placeholders are not needed then.
         :return: a new dictionary that nobody shares.
         :raises ConfigurationError: for a required value that is missing, or one that does not fit.
         """
-        values = {} if own_endpoints else self.collect_parameters(self.key, {}, parameters)
+        given = {**(parameters or {}), "server_metadata_url": metadata_url}
+        values = self.collect_parameters(self.key, {}, given)
         result: dict[str, Any] = {}
-        if not own_endpoints:
+        if metadata_url in (None, "", fill(self.server_metadata_url or "", values)):
             result.update({name: fill(getattr(self, name), values) for name in _ENDPOINTS if getattr(self, name)})
-            lists = ("issuer_aliases", "allowed_hosts", "id_token_signing_algs")
-            result.update({name: [fill(item, values) for item in getattr(self, name)] for name in lists})
+            result.update({name: [fill(item, values) for item in getattr(self, name)] for name in _LISTS})
             result = {name: value for name, value in result.items() if value}
+        else:
+            result["server_metadata_url"] = metadata_url
         result.update({name: dict(getattr(self, name)) for name in _PARAMS if getattr(self, name)})
         client_kwargs = {name: getattr(self, name) for name in _CLIENT_KWARGS if getattr(self, name)}
         if self.protocol == "oauth1":

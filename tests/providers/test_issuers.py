@@ -140,7 +140,7 @@ def test_e10_moved_endpoints_move_the_issuer() -> None:
     own = github.settings()
     assert account_issuer(github, {}, own) == "https://github.com/login/oauth"
     for key in ("api_base_url", "userinfo_endpoint", "access_token_url"):
-        moved = {**own, key: "https://git.example.com/x/"}
+        moved: dict[str, Any] = {**own, key: "https://git.example.com/x/"}
         moved.pop("issuer")
         assert account_issuer(github, {}, moved) != "https://github.com/login/oauth"
     assert account_issuer(github, {}, {**own, "issuer": "https://chosen.example.com"}) == "https://chosen.example.com"

@@ -268,6 +268,14 @@ def test_c30_userinfo_about_somebody_else_is_refused() -> None:
                 map_profile(preset, "p", issuer="https://p.example.com", raw=raw, claims={"sub": "1"})
 
 
+def test_no_token_is_kept_with_the_profile() -> None:
+    """Where the token answer describes the person, its secrets must not land in the profile's column."""
+    secrets = {"access_token": "s3", "refresh_token": "s4", "id_token": "s5", "oauth_token": "s6"}
+    raw = {"id": 1, "name": "Ada", "oauth_token_secret": "s7", **secrets}
+    identity = map_profile(None, "p", issuer="https://p.example.com", raw=raw)
+    assert dict(identity.raw) == {"id": 1, "name": "Ada"}
+
+
 def test_apple_takes_only_the_name_from_the_browser() -> None:
     """The form field is unsigned: an address in it could be anybody's."""
     claims = {"sub": "1"}

@@ -184,9 +184,20 @@ def test_oauth1_asks_for_no_code_challenge() -> None:
 
 def test_own_discovery_takes_nothing_of_the_provider() -> None:
     """Mixed endpoints would send one server's code, secret or token to another."""
-    settings = load_preset("google").settings(own_endpoints=True)
-    assert set(settings) == {"client_kwargs"}
-    assert set(load_preset("keycloak").settings(own_endpoints=True)) == {"client_kwargs"}
+    own = "https://id.example.com/.well-known/openid-configuration"
+    for key in ("google", "keycloak", "microsoft"):
+        preset = load_preset(key)
+        settings = preset.settings(
+            preset.collect_parameters("work", {"WORK_SERVER_METADATA_URL": own}), metadata_url=own
+        )
+        assert set(settings) == {"server_metadata_url", "client_kwargs"}
+        assert settings["server_metadata_url"] == own
+
+
+def test_naming_the_same_discovery_changes_nothing() -> None:
+    """Whoever repeats the preset's own address keeps the preset's facts."""
+    google = load_preset("google")
+    assert google.settings(metadata_url=google.server_metadata_url) == google.settings()
 
 
 def test_unknown_preset_names_the_nearest() -> None:
