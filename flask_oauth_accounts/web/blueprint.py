@@ -1,0 +1,93 @@
+"""The URL map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Flask, Response, request
+from flask.blueprints import BlueprintSetupState
+
+from .. import _resources
+from ..registry import get_state
+from .account_pages import accounts, disconnect, profile
+from .callback import authorize
+from .context import create_stylesheet
+from .csrf import exempt_from_flask_wtf
+from .faults import register_error_handlers
+from .headers import create_policy, protect
+from .logout import backchannel_logout, logged_out, logout
+from .resolve import resolve
+from .starts import connect, login, login_page, reconnect
+
+_YEAR = 365 * 24 * 3600
+
+
+def create_blueprint(
+    name: str = "oauth",
+    *,
+    url_prefix: str | None = None,
+    content_security_policy: str | None = None,
+    on_register: Callable[[Flask], None] | None = None,
+) -> Blueprint:
+    """Make the blueprint with the sign-in pages.
+
+    Nothing of it runs for other pages of the application: it adds no hook that every request passes.
+
+    :param name: of the blueprint; endpoints are ``<name>.<endpoint>``.
+    :param url_prefix: under which the pages lie.
+    :param content_security_policy: sent with the pages in place of the default one.
+    :param on_register: called with the application when the blueprint is registered, to create what is missing.
+    :return: a blueprint to register on an application.
+    """
+    blueprint = Blueprint(name, __name__, url_prefix=url_prefix, template_folder=str(_resources.templates()))
+    _add_routes(blueprint)
+    register_error_handlers(blueprint)
+
+    @blueprint.record
+    def set_up(state: BlueprintSetupState) -> None:
+        if on_register is not None:
+            on_register(state.app)
+        for view in (authorize, backchannel_logout):
+            exempt_from_flask_wtf(state.app, view)
+
+    @blueprint.after_request
+    def protect_page(response: Response) -> Response:
+        if request.endpoint == f"{request.blueprint}.stylesheet":
+            return response
+        policy = content_security_policy or create_policy(pictures=get_state().settings.show_avatars)
+        return protect(response, policy)
+
+    return blueprint
+
+
+def _add_routes(blueprint: Blueprint) -> None:
+    def add(rule: str, view: Callable[..., Any], *methods: str) -> None:
+        blueprint.add_url_rule(rule, view.__name__, view, methods=list(methods))
+
+    add("/login", login_page, "GET")
+    add("/login/<name>", login, "GET", "POST")
+    add("/authorize/<name>", authorize, "GET", "POST")
+    add("/profile/<name>", profile, "GET")
+    add("/accounts", accounts, "GET")
+    add("/connect/<name>", connect, "POST")
+    add("/reconnect/<id>", reconnect, "GET")
+    add("/resolve", resolve, "GET", "POST")
+    add("/accounts/<id>/disconnect", disconnect, "POST")
+    add("/logout", logout, "POST")
+    add("/logged-out/<name>", logged_out, "GET")
+    add("/backchannel-logout/<name>", backchannel_logout, "POST")
+    add("/oauth-accounts.css", stylesheet, "GET")
+
+
+def stylesheet() -> Response:
+    """Serve the stylesheet; its address changes with its content, so that a browser asks once."""
+    text, version = create_stylesheet()
+    response = Response(text, content_type="text/css; charset=utf-8")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.args.get("v") == version:
+        response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable"
+    else:
+        response.headers["Cache-Control"] = "no-cache"
+    response.set_etag(version)
+    return response.make_conditional(request)

@@ -1,0 +1,105 @@
+"""A link that waits for its proof: kept for this browser, for a few minutes, through the detour of an older login.
+
+It is sealed and bound to the browser. Where the registry has a cache it lies there, and the session holds only the
+handle; else it lies in the session, if it is small enough for a cookie.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+import time
+from typing import Any
+
+from flask import session
+
+from ..accounts import PendingLink
+from ..errors import SealedValueError
+from ..flow import hash_key
+from ..flow_stores import browser_id
+from ..registry import get_state
+from .sessions import LINK_KEY
+
+logger = logging.getLogger(__name__)
+
+_COOKIE_ROOM = 1800
+"""Characters that a cookie of 4 kB can spare."""
+
+
+def keep_link(pending: PendingLink, *, next_url: str | None) -> bool:
+    """Remember a link until the visitor has proved an older way in.
+
+    :param pending: from :class:`~flask_oauth_accounts.errors.EmailTakenError`.
+    :param next_url: where the visitor wanted to go.
+    :return: ``False`` if it could not be kept; the visitor can still connect the account after the older login.
+    """
+    binding = hash_key(browser_id(session, create=True) or "")
+    entry: dict[str, Any] = {"until": int(pending.expires_at), "next": next_url}
+    cache = _cache()
+    if cache is not None:
+        handle = secrets.token_urlsafe(16)
+        text = pending.dumps(get_state().accounts, binding=binding)
+        seconds = max(1, int(pending.expires_at - time.time()))
+        try:
+            stored = cache.set(_cache_key(handle), text, seconds)
+        except Exception as error:
+            logger.error("the cache did not keep a pending link: %s", type(error).__name__)
+            return False
+        if stored is False:
+            return False
+        entry["handle"] = handle
+    else:
+        small = dataclasses.replace(pending, identity=dataclasses.replace(pending.identity, raw={}))
+        text = small.dumps(get_state().accounts, binding=binding)
+        if len(text) > _COOKIE_ROOM:
+            return False
+        entry["sealed"] = text
+    session[LINK_KEY] = entry
+    return True
+
+
+def is_waiting() -> bool:
+    """Whether this browser has a link that waits and has not expired; asks nobody."""
+    entry = session.get(LINK_KEY)
+    return isinstance(entry, dict) and isinstance(entry.get("until"), int) and entry["until"] > time.time()
+
+
+def load_link() -> tuple[PendingLink, str | None] | None:
+    """:return: the link that waits and where the visitor wanted to go, or ``None``."""
+    entry = session.get(LINK_KEY)
+    browser = browser_id(session, create=False)
+    if not is_waiting() or browser is None:
+        return None
+    text = entry.get("sealed")
+    cache = _cache()
+    if text is None and cache is not None:
+        text = cache.get(_cache_key(str(entry.get("handle"))))
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        return PendingLink.loads(text, get_state().accounts, binding=hash_key(browser)), entry.get("next")
+    except (SealedValueError, ValueError):
+        return None
+
+
+def drop_link() -> None:
+    """Forget the link that waits."""
+    entry = session.pop(LINK_KEY, None)
+    cache = _cache()
+    if cache is not None and isinstance(entry, dict) and isinstance(entry.get("handle"), str):
+        key = _cache_key(entry["handle"])
+        if hasattr(cache, "delete"):
+            cache.delete(key)
+        else:
+            cache.set(key, "", 1)
+
+
+def _cache_key(handle: str) -> str:
+    return f"oauth_accounts-link-{hash_key(handle)[:32]}"
+
+
+def _cache() -> Any:
+    return get_state().cache

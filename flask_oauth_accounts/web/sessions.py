@@ -1,0 +1,144 @@
+"""The browser's session: begun afresh at a login, emptied at a logout.
+
+Nothing that stood in the session before a login survives it, but for what finishes other tabs' logins and the keys
+of ``OAUTH_ACCOUNTS_SESSION_KEEP``: a session that an attacker has prepared is worth nothing afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app, request, session
+from flask_login import current_user, login_user, logout_user
+
+from ..errors import UserInactiveError
+from ..flow_stores import SESSION_KEY as FLOWS_KEY
+from ..registry import get_state
+
+LOGIN_KEY = "_oauth_accounts_login"
+"""Which provider account began this session; for a logout at the provider."""
+LINK_KEY = "_oauth_accounts_link"
+"""A link that waits for the visitor's proof, see :mod:`.links`."""
+NOTICE_KEY = "_oauth_accounts_notice"
+
+_OWN_KEYS = (FLOWS_KEY, LINK_KEY, "_permanent")
+
+
+@dataclass(frozen=True)
+class LoginMark:
+    """How the session began.
+
+    :ivar name: of the client.
+    :ivar subject: the provider account.
+    :ivar sid: the provider's own session id (OpenID Connect Front- and Back-Channel Logout), where it gave one.
+    :ivar at: seconds since the epoch.
+    """
+
+    name: str
+    subject: str
+    sid: str | None
+    at: int
+
+
+def get_user() -> Any:
+    """:return: the user object itself, not Flask-Login's proxy for it."""
+    return current_user._get_current_object()
+
+
+def get_user_id() -> Any:
+    """:return: the primary key of the user who is logged in, ``None`` for a stranger."""
+    if not current_user.is_authenticated:
+        return None
+    return get_state().accounts.identify(get_user())
+
+
+def begin_session(user: Any, mark: LoginMark) -> None:
+    """Log somebody in with a fresh session; somebody else who was logged in before leaves nothing behind (A21).
+
+    :param user: for Flask-Login.
+    :param mark: how the session began.
+    :raises UserInactiveError: if Flask-Login refuses the user; nobody is logged in then.
+    """
+    if not user.is_active:
+        raise UserInactiveError(provider=mark.name)
+    before = current_user.get_id() if current_user.is_authenticated else None
+    if before is not None and before != user.get_id():
+        logout_user()
+    forget_remembered = session.get("_remember") == "clear"
+    _renew(get_state().settings.session_keep)
+    if forget_remembered:
+        session["_remember"] = "clear"
+    try:
+        if not login_user(user):
+            raise UserInactiveError(provider=mark.name)
+    except Exception:
+        # A receiver of Flask-Login's signal may raise when the user already stands in the session.
+        abandon_session()
+        raise
+    session[LOGIN_KEY] = {"name": mark.name, "account": mark.subject, "sid": mark.sid, "at": mark.at}
+
+
+def abandon_session() -> None:
+    """Take a login back: nobody is logged in afterwards."""
+    _renew(get_state().settings.session_keep)
+    current_app.login_manager._update_request_context_with_user()  # type: ignore[attr-defined]
+
+
+def end_session() -> None:
+    """Log out and forget everything, pending logins and links too."""
+    logout_user()
+    forget_remembered = session.get("_remember")
+    session.clear()
+    if forget_remembered:
+        session["_remember"] = forget_remembered
+
+
+def read_login_mark() -> LoginMark | None:
+    """:return: how this session began, ``None`` where it was not by this package."""
+    values = session.get(LOGIN_KEY)
+    if not isinstance(values, dict):
+        return None
+    name, subject, sid, at = (values.get(key) for key in ("name", "account", "sid", "at"))
+    if not isinstance(name, str) or not isinstance(subject, str) or not isinstance(at, int):
+        return None
+    return LoginMark(name, subject, sid if isinstance(sid, str) else None, at)
+
+
+def create_login_mark(name: str, subject: str, claims: Any) -> LoginMark:
+    """:param claims: of the ID token, ``None`` where there was none."""
+    sid = claims.get("sid") if claims else None
+    return LoginMark(name, subject, sid if isinstance(sid, str) and len(sid) <= 255 else None, int(time.time()))
+
+
+def put_notice(code: str) -> None:
+    """Leave a word for the next page.
+
+    :param code: a key of the page's own table of texts.
+    """
+    session[NOTICE_KEY] = code
+
+
+def take_notice() -> str | None:
+    """:return: what :func:`put_notice` left, once. A session that holds nothing is left untouched."""
+    code = session.pop(NOTICE_KEY, None) if NOTICE_KEY in session else None
+    return code if isinstance(code, str) else None
+
+
+def _renew(keep: Collection[str]) -> None:
+    kept = {key: session[key] for key in (*_OWN_KEYS, *keep) if key in session}
+    regenerate = getattr(current_app.session_interface, "regenerate", None)
+    if callable(regenerate):
+        # A session that lives on the server gets another id; an empty one would keep the id that the browser chose.
+        session[NOTICE_KEY] = ""
+        regenerate(session)
+    session.clear()
+    session.update(kept)
+    session.modified = True
+
+
+def has_session_cookie() -> bool:
+    """Whether the browser sent a session cookie at all; where it did not, cookies may be blocked."""
+    return current_app.session_interface.get_cookie_name(current_app) in request.cookies

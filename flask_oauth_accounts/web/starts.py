@@ -1,0 +1,190 @@
+"""Views that send a browser to a provider: log in, connect, reconnect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, make_response, redirect, request, url_for
+from flask_login import current_user
+
+from ..accounts import Connection
+from ..errors import CallbackError, SealedValueError, UnknownConnectionError
+from ..flow import CONNECT, LOGIN, RECONNECT
+from ..registry import get_state
+from ..tokens import parse_scope
+from . import csrf
+from .addresses import create_redirect_uri, read_next
+from .context import create_csrf_view, create_provider_view, find_client, get_person, list_providers, render
+from .guards import login_required
+from .negotiation import create_json, wants_json
+from .sessions import get_user_id, take_notice
+from .words import translate
+
+_PROMPTS = frozenset({"none", "login", "consent", "select_account", "create"})
+_HINT_LENGTH = 255
+
+
+def login_page() -> Any:
+    """Show a button for each provider. A stranger costs no query and gets no cookie."""
+    next_url = read_next()
+    providers = list_providers(next_url=next_url)
+    if wants_json():
+        return create_json(_describe_login_page(providers))
+    message = translate("You have signed out.") if request.args.get("out") == "1" else None
+    return render(
+        "login.html",
+        providers=providers,
+        person=get_person(),
+        accounts_url=url_for(".accounts"),
+        message=message,
+        next_url=next_url,
+    )
+
+
+def _describe_login_page(providers: list[Any]) -> dict[str, Any]:
+    payload: dict[str, Any] = {
+        "logged_in": bool(current_user.is_authenticated),
+        "providers": [
+            {"name": item.name, "label": item.label, "login_url": item.login_url, "connect_url": item.connect_url}
+            for item in providers
+        ],
+    }
+    if current_user.is_authenticated:
+        payload["csrf_token"] = csrf.create_token()
+    return payload
+
+
+def login(name: str) -> Any:
+    """Start a login. While somebody is logged in, a GET shows a page whose POST goes on (A12)."""
+    client = find_client(name)
+    if request.method == "HEAD":
+        return make_response("")
+    if request.method == "POST":
+        csrf.require_token()
+    elif current_user.is_authenticated:
+        return _show_confirmation(client)
+    return _start(client, purpose=LOGIN, next_url=read_next(), params=_read_params())
+
+
+def _show_confirmation(client: Any) -> Any:
+    provider = create_provider_view(client)
+    next_url = read_next()
+    if wants_json():
+        return create_json(
+            {
+                "logged_in": True,
+                "url": None,
+                "login_url": provider.login_url,
+                "connect_url": provider.connect_url,
+                "csrf_token": csrf.create_token(),
+            }
+        )
+    return render(
+        "confirm.html",
+        title=translate("You are signed in already"),
+        provider=provider,
+        person=get_person(),
+        csrf=create_csrf_view(),
+        next_url=next_url,
+        connect_url=provider.connect_url,
+        connect_label=translate("Connect %(provider)s to this account", provider=provider.label),
+        switch_url=provider.login_url,
+        switch_label=translate("Sign out and continue with %(provider)s", provider=provider.label),
+        stay_url=next_url or url_for(".accounts"),
+    )
+
+
+@login_required
+def connect(name: str) -> Any:
+    """Start linking one more provider account to the current user: by POST with a CSRF token only (E14)."""
+    csrf.require_token()
+    client = find_client(name)
+    return _start(client, purpose=CONNECT, next_url=read_next(), params=_read_params(), user_id=get_user_id())
+
+
+@login_required
+def reconnect(id: str) -> Any:
+    """Ask anew for consent to a connection that is there.
+
+    It can be opened by a plain link, so it adds nothing: the provider account is fixed, and only its owner may start.
+    Where the user has no such connection, a page offers to connect one by POST.
+    """
+    if request.method == "HEAD":
+        return make_response("")
+    user_id = get_user_id()
+    connection = _find_connection(user_id, id)
+    if connection is None:
+        return _offer_to_connect(id)
+    identity = connection.record.identity
+    client = find_client(identity.name)
+    return _start(
+        client,
+        purpose=RECONNECT,
+        next_url=read_next(),
+        user_id=user_id,
+        subject=identity.subject,
+        scopes=_choose_scopes(connection, user_id, id),
+    )
+
+
+def _find_connection(user_id: Any, id: str) -> Connection | None:
+    """By the identity's id, or by the name of a client: then the connection that was used last."""
+    connections: list[Connection] = get_state().accounts.service.connections(user_id)
+    by_id = [item for item in connections if str(item.record.id) == id]
+    if by_id:
+        return by_id[0]
+    if id not in get_state().oauth.list_names():
+        raise UnknownConnectionError
+    named = [item for item in connections if item.record.identity.name == id]
+    return max(named, key=lambda item: item.record.last_login_at or 0, default=None)
+
+
+def _choose_scopes(connection: Connection, user_id: Any, id: str) -> list[str]:
+    """What was granted already, and what the application's code asks for; never what stands readable in a link."""
+    sealed = request.args.get("scope")
+    if not sealed:
+        return []
+    try:
+        wanted = get_state().accounts.unseal(sealed, f"consent:{user_id}:{id}")
+    except SealedValueError as error:
+        raise CallbackError(description="the parameter 'scope' was not made here") from error
+    return sorted(parse_scope(connection.scope) | parse_scope(wanted))
+
+
+def _offer_to_connect(name: str) -> Any:
+    provider = create_provider_view(find_client(name))
+    if wants_json():
+        return create_json({"url": None, "connect_url": provider.connect_url, "csrf_token": csrf.create_token()})
+    return render(
+        "confirm.html",
+        title=translate("Connect %(provider)s", provider=provider.label),
+        provider=provider,
+        person=get_person(),
+        csrf=create_csrf_view(),
+        next_url=read_next(),
+        connect_url=provider.connect_url,
+        connect_label=provider.connect_label,
+        switch_url=None,
+        stay_url=url_for(".accounts"),
+    )
+
+
+def _read_params() -> dict[str, str]:
+    """The few parameters that a visitor may hand on to the provider (A19), none of them a protocol parameter."""
+    given = request.form if request.method == "POST" else request.args
+    params = {}
+    prompt = given.get("prompt", "")
+    if prompt and set(prompt.split()) <= _PROMPTS:
+        params["prompt"] = " ".join(prompt.split())
+    hint = given.get("login_hint", "")
+    if hint and len(hint) <= _HINT_LENGTH and hint.isprintable():
+        params["login_hint"] = hint
+    return params
+
+
+def _start(client: Any, **flow: Any) -> Response | Any:
+    url = client.start_flow(create_redirect_uri(client.name), **flow)
+    take_notice()
+    if wants_json():
+        return create_json({"provider": client.name, "url": url})
+    return redirect(url, 303 if request.method == "POST" else 302)
