@@ -20,6 +20,8 @@ import pytest
 import sqlalchemy as sa
 from werkzeug.serving import make_server
 
+from flask_oauth_accounts.testing.pytest_plugin import oauth_provider  # noqa: F401 – a fixture for everybody
+
 if TYPE_CHECKING:
     from flask import Flask
     from playwright.sync_api import Browser, Page
