@@ -1,36 +1,32 @@
-"""The stores in memory: for tests, and for trying the vault without a database. Nothing outlives the process."""
+"""The stores in memory: for tests, and for trying the package without a database. Nothing outlives the process.
+
+It keeps the promises of the ports as the database does, and is tested by the same suite.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..identity import Identity
-from ..protocols import Event, IdentityRecord
-from ..tokens import Protocol, StoredToken, TokenDict, join_scope, parse_expires_at, parse_expires_in
+from ..protocols import ConcurrentLogin, Event, IdentityRecord
+from ..tokens import Protocol, StoredToken, TokenDict, join_scope, merge_refreshed, parse_expires_at, parse_expires_in
 
-_RowKey = tuple[Protocol, Any]
+_FREE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
+_HEALTHY: dict[str, Any] = {**_FREE, "status": "active", "retry_at": None, "failures": 0, "last_error": None}
 
 
-class MemoryStore:
-    """Tokens, identities and events behind one lock: ``TokenStore``, ``IdentityStore`` and ``EventSink`` in one.
+class MemoryTokenStore:
+    """Stored tokens in a dictionary behind one lock."""
 
-    :param clock: seconds since the epoch, for identities.
-    """
-
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self.clock = clock
-        self.events: list[Event] = []
+    def __init__(self) -> None:
         self._lock = threading.RLock()
         self._ids = itertools.count(1)
-        self._tokens: dict[_RowKey, StoredToken] = {}
-        self._identities: dict[Any, IdentityRecord] = {}
-
-    # TokenStore
+        self._tokens: dict[tuple[Protocol, Any], StoredToken] = {}
+        self._last_logins: dict[tuple[Protocol, Any], float] = {}
 
     def load(self, user_id: Any, name: str, account: str | None = None, *, protocol: Protocol) -> StoredToken | None:
         with self._lock:
@@ -40,12 +36,13 @@ class MemoryStore:
                 if (row.protocol, row.user_id, row.name) == (protocol, user_id, name)
                 and (account is None or row.account == account)
             ]
-            return _copy(max(found, key=lambda row: (self._last_login(row), row.id))) if found else None
+            newest = max(found, key=lambda row: (self._last_logins[protocol, row.id], row.id), default=None)
+            return None if newest is None else _copy(newest)
 
     def reload(self, stored: StoredToken) -> StoredToken | None:
         with self._lock:
             row = self._tokens.get((stored.protocol, stored.id))
-            return _copy(row) if row is not None else None
+            return None if row is None or not _is_same_row(row, stored) else _copy(row)
 
     def save(
         self,
@@ -62,21 +59,16 @@ class MemoryStore:
         with self._lock:
             old = self.load(user_id, name, account, protocol=protocol)
             plain = _create_plain(token, protocol, now)
-            row = StoredToken(
-                id=next(self._ids) if old is None else old.id,
-                user_id=user_id,
-                name=name,
-                account=account,
-                protocol=protocol,
-                token=plain,
-                version=1 if old is None else old.version + 1,
-                identity_id=identity_id if identity_id is not None or old is None else old.identity_id,
-                expires_at=plain.get("expires_at"),
-                issued_at=int(now),
-                scope=plain.get("scope"),
-                requested_scope=requested_scope,
+            if old is None:
+                old = StoredToken(next(self._ids), user_id, name, account, protocol, TokenDict())
+            self._last_logins[protocol, old.id] = now
+            return self._put_token(
+                old,
+                merge_refreshed(old.token, plain),
+                now,
+                identity_id=old.identity_id if identity_id is None else identity_id,
+                requested_scope=requested_scope or old.requested_scope,
             )
-            return self._put(row)
 
     def claim(self, stored: StoredToken, *, owner: str, now: float, lease: float) -> StoredToken | None:
         with self._lock:
@@ -88,62 +80,66 @@ class MemoryStore:
     def commit_refresh(self, stored: StoredToken, *, owner: str, token: TokenDict, now: float) -> StoredToken | None:
         with self._lock:
             row = self._get_version(stored)
-            if row is None:
-                return None
-            plain = _create_plain(token, row.protocol, now)
-            row = dataclasses.replace(
-                row,
-                token=plain,
-                version=row.version + 1,
-                status="active",
-                expires_at=plain.get("expires_at"),
-                issued_at=int(now),
-                scope=plain.get("scope"),
-                lease_owner=None,
-                lease_expires_at=None,
-                retry_at=None,
-                failures=0,
-                last_error=None,
-            )
-            return self._put(row)
+            return None if row is None else self._put_token(row, _create_plain(token, row.protocol, now), now)
 
     def release(self, stored: StoredToken, *, owner: str, error: str, retry_at: float | None, failures: int) -> None:
         with self._lock:
             row = self._get_version(stored)
             if row is None or row.lease_owner != owner:
                 return
-            row = dataclasses.replace(row, lease_owner=None, lease_expires_at=None)
-            self._put(dataclasses.replace(row, retry_at=retry_at, failures=failures, last_error=error or None))
+            self._put(dataclasses.replace(row, **_FREE, retry_at=retry_at, failures=failures, last_error=error or None))
 
     def mark_reauth_required(self, stored: StoredToken, *, error: str) -> bool:
         with self._lock:
             row = self._get_version(stored)
             if row is None:
                 return False
-            row = dataclasses.replace(
-                row,
-                status="reauth_required",
-                version=row.version + 1,
-                last_error=error,
-                lease_owner=None,
-                lease_expires_at=None,
-                retry_at=None,
-            )
-            self._put(row)
+            dead: dict[str, Any] = {**_FREE, "status": "reauth_required", "last_error": error, "retry_at": None}
+            self._put(dataclasses.replace(row, **dead, version=row.version + 1))
             return True
 
-    # IdentityStore
+    def _get_version(self, stored: StoredToken) -> StoredToken | None:
+        row = self._tokens.get((stored.protocol, stored.id))
+        return row if row is not None and _is_same_row(row, stored) and row.version == stored.version else None
+
+    def _put_token(self, row: StoredToken, token: TokenDict, now: float, **values: Any) -> StoredToken:
+        values = {**_HEALTHY, **values, "expires_at": token.get("expires_at"), "scope": token.get("scope")}
+        return self._put(dataclasses.replace(row, **values, token=token, issued_at=int(now), version=row.version + 1))
+
+    def _put(self, row: StoredToken) -> StoredToken:
+        self._tokens[row.protocol, row.id] = row
+        return _copy(row)
+
+    def _delete_tokens(self, rows: Sequence[StoredToken]) -> None:
+        for row in rows:
+            del self._tokens[row.protocol, row.id]
+            del self._last_logins[row.protocol, row.id]
+
+
+class MemoryStore(MemoryTokenStore):
+    """Tokens, identities, events and users in one: what the vault and the account service ask of a store.
+
+    :param unique: attributes of users that no two may share.
+    :ivar users: by id. An object put here is a user of the application; one without an ``id`` gets the next number.
+    :ivar events: everything recorded, oldest first.
+    """
+
+    def __init__(self, *, unique: Sequence[str] = ("email", "username")) -> None:
+        super().__init__()
+        self.unique = tuple(unique)
+        self.users: dict[Any, Any] = {}
+        self.events: list[Event] = []
+        self._identities: dict[Any, IdentityRecord] = {}
 
     def find(self, identity: Identity) -> IdentityRecord | None:
+        key = identity.login_key
         with self._lock:
-            key = identity.login_key
-            return next(
-                (row for row in self._identities.values() if row.can_log_in and row.identity.login_key == key), None
-            )
+            rows = self._identities.values()
+            return next((row for row in rows if row.can_log_in and row.identity.login_key == key), None)
 
     def find_connection(self, user_id: Any, name: str, subject: str) -> IdentityRecord | None:
+        wanted = (user_id, name, subject)
         with self._lock:
-            wanted = (user_id, name, subject)
             rows = self._identities.values()
             return next((r for r in rows if (r.user_id, r.identity.name, r.identity.subject) == wanted), None)
 
@@ -152,30 +148,125 @@ class MemoryStore:
             return [row for row in self._identities.values() if row.user_id == user_id]
 
     def email_is_taken(self, email: str) -> bool:
-        wanted = email.strip().casefold()
+        wanted = email.strip().lower()
         with self._lock:
-            return any(
-                row.identity.email_verified is True and (row.identity.email or "").strip().casefold() == wanted
-                for row in self._identities.values()
-            )
+            addresses = [getattr(user, "email", None) for user in self.users.values()]
+            addresses += [r.identity.email for r in self._identities.values() if r.identity.email_verified is True]
+        return any(address and address.strip().lower() == wanted for address in addresses)
 
-    # EventSink
+    def find_verified_user(self, email: str) -> Any | None:
+        wanted = email.strip().lower()
+        with self._lock:
+            found = [
+                key
+                for key, user in self.users.items()
+                if (getattr(user, "email", None) or "").strip().lower() == wanted
+                and getattr(user, "email_verified", None) is True
+            ]
+        return found[0] if len(found) == 1 else None
+
+    def user_value_is_free(self, attribute: str, value: str) -> bool:
+        with self._lock:
+            return all(getattr(user, attribute, None) != value for user in self.users.values())
 
     def record(self, event: Event) -> None:
         with self._lock:
             self.events.append(event)
 
-    def _put(self, row: StoredToken) -> StoredToken:
-        self._tokens[row.protocol, row.id] = row
-        return _copy(row)
+    def record_login(
+        self,
+        identity: Identity,
+        *,
+        protocol: Protocol,
+        token: Mapping[str, Any],
+        requested_scope: str | None,
+        kind: str,
+        user_id: Any = None,
+        new_user: Any = None,
+        record: IdentityRecord | None = None,
+        can_log_in: bool = True,
+        now: float,
+    ) -> tuple[IdentityRecord, Any]:
+        with self._lock:
+            self._check_unique(identity, user_id, new_user, record, can_log_in)
+            if new_user is not None:
+                user_id = self._add_user(new_user)
+            written = IdentityRecord(
+                id=next(self._ids) if record is None else record.id,
+                user_id=user_id,
+                identity=identity,
+                can_log_in=can_log_in,
+                created_at=now if record is None else record.created_at,
+                last_login_at=now if can_log_in else record.last_login_at if record is not None else None,
+            )
+            self._identities[written.id] = written
+            self.save(
+                user_id,
+                identity.name,
+                token,
+                identity.subject,
+                protocol=protocol,
+                identity_id=written.id,
+                requested_scope=requested_scope,
+                now=now,
+            )
+            self.record(Event(kind, "success", identity.name, user_id, written.id, identity.subject))
+            return written, user_id
 
-    def _get_version(self, stored: StoredToken) -> StoredToken | None:
-        row = self._tokens.get((stored.protocol, stored.id))
-        return row if row is not None and row.version == stored.version else None
+    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event) -> bool:
+        with self._lock:
+            row = self._identities.get(identity_id)
+            if row is None or row.user_id != user_id:
+                return False
+            self._delete_tokens(self.tokens_for_identity(identity_id))
+            del self._identities[identity_id]
+            self.record(event)
+            return True
 
-    def _last_login(self, row: StoredToken) -> float:
-        record = self._identities.get(row.identity_id)
-        return (record.last_login_at if record is not None else None) or 0.0
+    def tokens_for_identity(self, identity_id: Any) -> Sequence[StoredToken]:
+        with self._lock:
+            return [_copy(row) for row in self._tokens.values() if row.identity_id == identity_id]
+
+    def tokens_for_user(self, user_id: Any) -> Sequence[StoredToken]:
+        with self._lock:
+            return [_copy(row) for row in self._tokens.values() if row.user_id == user_id]
+
+    def delete_for_user(self, user_id: Any, *, event: Event) -> int:
+        with self._lock:
+            tokens, identities = self.tokens_for_user(user_id), self.list_for_user(user_id)
+            self._delete_tokens(tokens)
+            for row in identities:
+                del self._identities[row.id]
+            self.record(event)
+            return len(tokens) + len(identities)
+
+    def _check_unique(
+        self, identity: Identity, user_id: Any, new_user: Any, record: IdentityRecord | None, can_log_in: bool
+    ) -> None:
+        """:raises ConcurrentLogin: where a database would refuse the rows; nothing is written yet."""
+        known = self.find(identity) if can_log_in else None
+        connected = self.find_connection(user_id, identity.name, identity.subject)
+        for row in (known, connected):
+            if row is not None and (record is None or row.id != record.id):
+                raise ConcurrentLogin
+        if record is not None and record.id not in self._identities:
+            raise ConcurrentLogin
+        if new_user is None:
+            return
+        for attribute in self.unique:
+            value = getattr(new_user, attribute, None)
+            if value is not None and not self.user_value_is_free(attribute, value):
+                raise ConcurrentLogin
+
+    def _add_user(self, user: Any) -> Any:
+        if getattr(user, "id", None) is None:
+            user.id = next(self._ids)
+        self.users[user.id] = user
+        return user.id
+
+
+def _is_same_row(one: StoredToken, other: StoredToken) -> bool:
+    return (one.user_id, one.name, one.account) == (other.user_id, other.name, other.account)
 
 
 def _copy(row: StoredToken) -> StoredToken:
@@ -185,7 +276,7 @@ def _copy(row: StoredToken) -> StoredToken:
 def _create_plain(token: Mapping[str, Any], protocol: Protocol, now: float) -> TokenDict:
     """The token as ``to_token()`` writes it: the known fields, without what is ``None``."""
     if protocol == "oauth1":
-        keys: tuple[str, ...] = ("oauth_token", "oauth_token_secret")
+        keys = ("oauth_token", "oauth_token_secret")
         return TokenDict({key: token[key] for key in keys if token.get(key) is not None})
     expires_at = parse_expires_at(token.get("expires_at"))
     lifetime = parse_expires_in(token.get("expires_in"))

@@ -305,6 +305,8 @@ class RefreshAttempt:
             if pause:
                 self.on_blocked()
                 self.tools.wait(pause)
+                if self.tools.unsaved.get(key) is not unsaved:
+                    return None  # another thread could write, and has saved it
             try:
                 saved = self._commit(unsaved)
             except Exception as error:

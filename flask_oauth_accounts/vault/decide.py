@@ -175,8 +175,8 @@ def create_back_off(failures: int, retry_after: float | None, *, random: float) 
     base = min(GREATEST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** min(max(failures, 1) - 1, 16))
     delay = base * (0.5 + 0.5 * random)
     if retry_after is not None and retry_after > 0:
-        asked = min(retry_after, GREATEST_RETRY_AFTER)
-        delay = max(delay, asked + min(asked, FIRST_BACK_OFF) * random)
+        spread = min(retry_after, FIRST_BACK_OFF) * random
+        delay = max(delay, min(retry_after + spread, GREATEST_RETRY_AFTER))
     return delay
 
 
