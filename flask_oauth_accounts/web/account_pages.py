@@ -9,7 +9,6 @@ from typing import Any
 from flask import redirect, url_for
 
 from ..accounts import Connection
-from ..errors import OAuthError
 from ..identity import Identity
 from ..registry import get_state
 from ..tokens import StoredToken
@@ -247,13 +246,8 @@ def disconnect(id: str) -> Any:
 def _revoke(stored: StoredToken) -> bool | None:
     if not _is_registered(stored.name):
         return None
-    client = find_client(stored.name)
-    try:
-        return bool(client.revoke_token(stored.token))
-    except OAuthError as error:
-        if error.error == "unsupported_revocation":
-            return None
-        raise
+    revoked: bool | None = find_client(stored.name).revoke_token(stored.token)
+    return revoked
 
 
 def _take_message() -> tuple[str, str | None]:

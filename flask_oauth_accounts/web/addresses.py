@@ -97,5 +97,5 @@ def resolve_target(target: str | None, default: str) -> str:
     try:
         return url_for(target)
     except BuildError:
-        logger.error("there is no endpoint %r; mend OAUTH_ACCOUNTS_LOGIN_REDIRECT or _LOGOUT_REDIRECT", target)
+        logger.error("there is no endpoint %r; mend OAUTH_ACCOUNTS_LOGIN_REDIRECT or _LOGOUT_REDIRECT", target)  # noqa: TRY400
         return default

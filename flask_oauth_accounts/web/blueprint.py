@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, request
 from flask.blueprints import BlueprintSetupState
@@ -18,6 +18,7 @@ from .faults import register_error_handlers
 from .headers import create_policy, protect
 from .logout import backchannel_logout, logged_out, logout
 from .resolve import resolve
+from .revocations import watch_sessions
 from .starts import connect, login, login_page, reconnect
 
 _YEAR = 365 * 24 * 3600
@@ -46,10 +47,12 @@ def create_blueprint(
 
     @blueprint.record
     def set_up(state: BlueprintSetupState) -> None:
+        app = cast(Flask, state.app)
         if on_register is not None:
-            on_register(state.app)
+            on_register(app)
         for view in (authorize, backchannel_logout):
-            exempt_from_flask_wtf(state.app, view)
+            exempt_from_flask_wtf(app, view)
+        watch_sessions(app)
 
     @blueprint.after_request
     def protect_page(response: Response) -> Response:
@@ -80,7 +83,7 @@ def _add_routes(blueprint: Blueprint) -> None:
     add("/oauth-accounts.css", stylesheet, "GET")
 
 
-def stylesheet() -> Response:
+def stylesheet() -> Any:
     """Serve the stylesheet; its address changes with its content, so that a browser asks once."""
     text, version = create_stylesheet()
     response = Response(text, content_type="text/css; charset=utf-8")

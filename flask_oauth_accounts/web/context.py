@@ -84,7 +84,7 @@ def find_client(name: str) -> Any:
 def create_provider_view(client: Any, *, next_url: str | None = None) -> ProviderView:
     """:param next_url: travels along in the address that starts a login."""
     label = str(client.display_name or client.name)
-    values = {"next": next_url} if next_url else {}
+    values: dict[str, Any] = {"next": next_url} if next_url else {}
     return ProviderView(
         name=client.name,
         label=label,
@@ -112,7 +112,7 @@ def list_providers(*, next_url: str | None = None, without: str | None = None) -
         try:
             views.append(create_provider_view(find_client(name), next_url=next_url))
         except ConfigurationError as error:
-            logger.error("no button for %r: %s", name, error.operator_message)
+            logger.error("no button for %r: %s", name, error.operator_message)  # noqa: TRY400
     return views
 
 

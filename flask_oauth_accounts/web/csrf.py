@@ -93,7 +93,7 @@ def _uses_flask_wtf(app: Flask) -> bool:
 
 def _require_flask_wtf(token: str) -> None:
     from flask_wtf.csrf import validate_csrf
-    from wtforms.validators import ValidationError
+    from wtforms.validators import ValidationError  # type: ignore[import-untyped]
 
     if not current_app.config.get("WTF_CSRF_ENABLED", True):
         return

@@ -181,7 +181,7 @@ def _announce(error: OAuthError) -> None:
             error=error,
         )
     except Exception as fault:
-        logger.error("a receiver of login_failed raised %s", type(fault).__name__)
+        logger.error("a receiver of login_failed raised %s", type(fault).__name__)  # noqa: TRY400
 
 
 def _list_links(error: OAuthError) -> dict[str, str | None]:
@@ -260,6 +260,6 @@ def _render_without_fail(values: dict[str, Any]) -> str:
         template = current_app.jinja_env.get_template("oauth_accounts/error.html")
         return template.render(**create_page_context(), **values)
     except Exception as fault:
-        logger.error("error.html could not be rendered at all: %s", type(fault).__name__)
+        logger.error("error.html could not be rendered at all: %s", type(fault).__name__)  # noqa: TRY400
         title, message = escape(values["title"]), escape(values["message"])
         return f'<!doctype html><html lang="en"><title>{title}</title><h1>{title}</h1><p>{message}</p></html>'

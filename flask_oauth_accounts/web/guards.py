@@ -41,6 +41,7 @@ def login_required(view: Callable[P, R]) -> Callable[P, R | Any]:
         target = check_next(request.full_path.rstrip("?")) if request.method in ("GET", "HEAD") else None
         if request.script_root and target:
             target = check_next(request.script_root + target)
-        return redirect(url_for(".login_page", **({"next": target} if target else {})), 303)
+        values: dict[str, Any] = {"next": target} if target else {}
+        return redirect(url_for(".login_page", **values), 303)
 
     return guarded

@@ -17,8 +17,8 @@ from flask import session
 from ..accounts import PendingLink
 from ..errors import SealedValueError
 from ..flow import hash_key
-from ..flow_stores import browser_id
 from ..registry import get_state
+from ..remote_app.flow_stores import browser_id
 from .sessions import LINK_KEY
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def keep_link(pending: PendingLink, *, next_url: str | None) -> bool:
         try:
             stored = cache.set(_cache_key(handle), text, seconds)
         except Exception as error:
-            logger.error("the cache did not keep a pending link: %s", type(error).__name__)
+            logger.error("the cache did not keep a pending link: %s", type(error).__name__)  # noqa: TRY400
             return False
         if stored is False:
             return False
@@ -61,15 +61,21 @@ def keep_link(pending: PendingLink, *, next_url: str | None) -> bool:
 
 def is_waiting() -> bool:
     """Whether this browser has a link that waits and has not expired; asks nobody."""
+    return _read_entry() is not None
+
+
+def _read_entry() -> dict[str, Any] | None:
     entry = session.get(LINK_KEY)
-    return isinstance(entry, dict) and isinstance(entry.get("until"), int) and entry["until"] > time.time()
+    if not isinstance(entry, dict) or not isinstance(entry.get("until"), int) or entry["until"] <= time.time():
+        return None
+    return entry
 
 
 def load_link() -> tuple[PendingLink, str | None] | None:
     """:return: the link that waits and where the visitor wanted to go, or ``None``."""
-    entry = session.get(LINK_KEY)
+    entry = _read_entry()
     browser = browser_id(session, create=False)
-    if not is_waiting() or browser is None:
+    if entry is None or browser is None:
         return None
     text = entry.get("sealed")
     cache = _cache()

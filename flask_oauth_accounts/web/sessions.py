@@ -15,8 +15,8 @@ from flask import current_app, request, session
 from flask_login import current_user, login_user, logout_user
 
 from ..errors import UserInactiveError
-from ..flow_stores import SESSION_KEY as FLOWS_KEY
 from ..registry import get_state
+from ..remote_app.flow_stores import SESSION_KEY as FLOWS_KEY
 
 LOGIN_KEY = "_oauth_accounts_login"
 """Which provider account began this session; for a logout at the provider."""
@@ -35,12 +35,14 @@ class LoginMark:
     :ivar subject: the provider account.
     :ivar sid: the provider's own session id (OpenID Connect Front- and Back-Channel Logout), where it gave one.
     :ivar at: seconds since the epoch.
+    :ivar is_openid: an ID token came with it, so the provider may end it from behind.
     """
 
     name: str
     subject: str
     sid: str | None
     at: int
+    is_openid: bool = False
 
 
 def get_user() -> Any:
@@ -78,7 +80,8 @@ def begin_session(user: Any, mark: LoginMark) -> None:
         # A receiver of Flask-Login's signal may raise when the user already stands in the session.
         abandon_session()
         raise
-    session[LOGIN_KEY] = {"name": mark.name, "account": mark.subject, "sid": mark.sid, "at": mark.at}
+    values = {"name": mark.name, "account": mark.subject, "sid": mark.sid, "at": mark.at, "oidc": mark.is_openid}
+    session[LOGIN_KEY] = {key: value for key, value in values.items() if value not in (None, False)}
 
 
 def abandon_session() -> None:
@@ -104,13 +107,14 @@ def read_login_mark() -> LoginMark | None:
     name, subject, sid, at = (values.get(key) for key in ("name", "account", "sid", "at"))
     if not isinstance(name, str) or not isinstance(subject, str) or not isinstance(at, int):
         return None
-    return LoginMark(name, subject, sid if isinstance(sid, str) else None, at)
+    return LoginMark(name, subject, sid if isinstance(sid, str) else None, at, values.get("oidc") is True)
 
 
 def create_login_mark(name: str, subject: str, claims: Any) -> LoginMark:
     """:param claims: of the ID token, ``None`` where there was none."""
     sid = claims.get("sid") if claims else None
-    return LoginMark(name, subject, sid if isinstance(sid, str) and len(sid) <= 255 else None, int(time.time()))
+    usable = sid if isinstance(sid, str) and len(sid) <= 255 else None
+    return LoginMark(name, subject, usable, int(time.time()), claims is not None)
 
 
 def put_notice(code: str) -> None:

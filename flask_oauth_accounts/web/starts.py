@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, make_response, redirect, request, url_for
+from flask import Response, current_app, make_response, redirect, request, url_for
 from flask_login import current_user
 
 from ..accounts import Connection
 from ..errors import CallbackError, SealedValueError, UnknownConnectionError
 from ..flow import CONNECT, LOGIN, RECONNECT
 from ..registry import get_state
+from ..signals import login_started
 from ..tokens import parse_scope
 from . import csrf
 from .addresses import create_redirect_uri, read_next
 from .context import create_csrf_view, create_provider_view, find_client, get_person, list_providers, render
 from .guards import login_required
 from .negotiation import create_json, wants_json
-from .sessions import get_user_id, take_notice
+from .sessions import get_user, get_user_id
 from .words import translate
 
 _PROMPTS = frozenset({"none", "login", "consent", "select_account", "create"})
@@ -184,7 +185,13 @@ def _read_params() -> dict[str, str]:
 
 def _start(client: Any, **flow: Any) -> Response | Any:
     url = client.start_flow(create_redirect_uri(client.name), **flow)
-    take_notice()
+    login_started.send(
+        current_app._get_current_object(),  # type: ignore[attr-defined]
+        name=client.name,
+        user=get_user() if current_user.is_authenticated else None,
+        account=flow.get("subject") or "",
+        purpose=flow["purpose"],
+    )
     if wants_json():
         return create_json({"provider": client.name, "url": url})
     return redirect(url, 303 if request.method == "POST" else 302)

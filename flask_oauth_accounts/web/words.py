@@ -67,7 +67,7 @@ def list_languages() -> tuple[str, ...]:
 def find_catalogue(language: str) -> _gettext.NullTranslations:
     """:return: the catalogue of a language (``de_AT`` falls back to ``de``); an empty one where there is none."""
     known = list_languages()
-    names = [name for name in (language, language.split("_")[0]) if name in known]
+    names = [name for name in (language, language.split("_", maxsplit=1)[0]) if name in known]
     return _gettext.translation(DOMAIN, str(CATALOGUES), languages=names, fallback=True)
 
 
