@@ -39,7 +39,13 @@ def render_presets() -> list[str]:
             f"`{{NAME}}_{item.name.upper()}`" + ("" if item.required else " (optional)") for item in preset.placeholders
         )
         yes_no = ("yes" if preset.refresh.supported else "no", "yes" if preset.revocation.kind != "none" else "no")
-        facts = (f"`{key}`", f"[{preset.display_name}]({preset.docs_url})", PROTOCOLS[preset.protocol], *yes_no, needs or "–")
+        facts = (
+            f"`{key}`",
+            f"[{preset.display_name}]({preset.docs_url})",
+            PROTOCOLS[preset.protocol],
+            *yes_no,
+            needs or "–",
+        )
         rows.append(f"| {' | '.join(facts)} |")
     return ["| Name | Provider | Protocol | Refresh | Revocation | Needs |", "|---|---|---|---|---|---|", *rows]
 
