@@ -1,0 +1,227 @@
+"""The connections a user has: listed, removed, forgotten."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flask_oauth_accounts.accounts import AccountPolicy, AccountService, Visitor
+from flask_oauth_accounts.errors import LastLoginMethodError, ProviderUnavailable, UnknownConnectionError
+from flask_oauth_accounts.flow import CONNECT
+from flask_oauth_accounts.identity import Identity
+from flask_oauth_accounts.protocols import IdentityRecord
+from flask_oauth_accounts.tokens import StoredToken, TokenDict
+
+TOKEN = TokenDict(access_token="at", refresh_token="rt", scope="repo", expires_at=1_700_003_600)
+Make = Callable[..., Identity]
+
+
+def connect(service: AccountService, user: Any, identity: Identity, **values: Any) -> IdentityRecord:
+    """The user connects one more account."""
+    values = {"token": TOKEN, "protocol": "oauth2", "purpose": CONNECT, "visitor": Visitor(user.id), **values}
+    return service.complete(identity, **values).record
+
+
+class Provider:
+    """Remembers what it was asked to revoke, and answers as told."""
+
+    def __init__(self, answer: bool | Exception | None = True) -> None:
+        self.answer = answer
+        self.asked: list[StoredToken] = []
+
+    def __call__(self, token: StoredToken) -> bool | None:
+        self.asked.append(token)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def user(world: Any) -> Any:
+    """A user with no connection."""
+    return world.store.add_user()
+
+
+def test_the_health_of_each_connection_can_be_read(world: Any, user: Any, make_identity: Make) -> None:
+    """A dead connection looks alive on the accounts page."""
+    service = world.create_service()
+    assert service.connections(user.id) == []
+    records = [connect(service, user, make_identity(subject)) for subject in "12345"]
+    world.store.change_token(records[1].id, status="reauth_required", last_error="invalid_grant")
+    world.store.change_token(records[2].id, unreadable=True, token=TokenDict())
+    world.store.change_token(records[3].id, retry_at=1_700_000_060.0, last_error="provider_unavailable")
+    for token in world.store.tokens_for_identity(records[4].id):
+        del world.store.tokens[token.id]
+    found = service.connections(user.id)
+    assert [item.record for item in found] == records
+    assert [item.status for item in found] == ["active", "reauth_required", "reauth_required", "active", "no_token"]
+    assert (found[0].scope, found[0].expires_at, found[0].protocol) == ("repo", 1_700_003_600, "oauth2")
+    assert found[0].renewable
+    assert found[1].last_error == "invalid_grant"
+    assert (found[3].retry_at, found[3].last_error) == (1_700_000_060.0, "provider_unavailable")
+    assert "at" not in repr(found).split()
+    world.store.change_token(records[0].id, status="revoked")
+    assert service.connections(user.id)[0].status == "revoked"
+
+
+def test_a_token_that_ends_without_renewal_is_told_apart(world: Any, user: Any, make_identity: Make) -> None:
+    """The page promises that a connection lasts which ends in an hour."""
+    service = world.create_service()
+    connect(service, user, make_identity("1"), token={"access_token": "at", "expires_at": 1_700_003_600})
+    connect(service, user, make_identity("2"), token={"oauth_token": "a"}, protocol="oauth1")
+    assert [item.renewable for item in service.connections(user.id)] == [False, True]
+
+
+def test_the_list_takes_no_more_queries_for_more_connections(world: Any, user: Any, make_identity: Make) -> None:
+    """The accounts page grows slower with each connection."""
+    service = world.create_service()
+    for subject in "123":
+        connect(service, user, make_identity(subject))
+    calls: list[str] = []
+
+    def count(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any) -> Any:
+            calls.append(name)
+            return call(*args)
+
+        return counted
+
+    for name in ("list_for_user", "tokens_for_user", "tokens_for_identity", "find", "find_connection"):
+        setattr(world.store, name, count(name, getattr(world.store, name)))
+    assert len(service.connections(user.id)) == 3
+    assert sorted(calls) == ["list_for_user", "tokens_for_user"]
+
+
+def test_disconnecting_revokes_and_deletes(world: Any, user: Any, make_identity: Make) -> None:
+    """A disconnected account can still be read with the old token, here or by whoever stole it."""
+    service = world.create_service()
+    keep, leave = connect(service, user, make_identity("1")), connect(service, user, make_identity("2"))
+    world.notices.clear()
+    provider = Provider()
+    done = service.disconnect(user, user.id, str(leave.id), provider)
+    assert (done.record.id, done.revoked) == (leave.id, True)
+    assert [token.account for token in provider.asked] == ["2"]
+    assert list(world.store.identities) == [keep.id]
+    assert [token.account for token in world.store.tokens.values()] == ["1"]
+    assert world.signals == ["token_revoked", "identity_disconnected"]
+    assert world.notices[1].values == {"revoked": True}
+    event = world.store.events[-1]
+    assert (event.kind, event.user_id, event.account, event.error) == ("disconnect", user.id, "2", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "revoked"),
+    [(False, False), (None, None), (ProviderUnavailable(), False), (ValueError("at-secret"), False)],
+)
+def test_a_provider_that_does_not_revoke_keeps_nobody_connected(
+    world: Any, user: Any, make_identity: Make, caplog: pytest.LogCaptureFixture, answer: Any, revoked: bool | None
+) -> None:
+    """A provider that is down holds the user's connection, or the page says it was revoked when it was not."""
+    caplog.set_level(logging.DEBUG)
+    service = world.create_service()
+    connect(service, user, make_identity("1"))
+    record = connect(service, user, make_identity("2"))
+    assert service.disconnect(user, user.id, record.id, Provider(answer)).revoked is revoked
+    assert record.id not in world.store.identities
+    assert world.store.events[-1].error == ("revocation_failed" if revoked is False else None)
+    assert world.notices[-1].values == {"revoked": revoked}
+    assert "at-secret" not in caplog.text
+
+
+def test_tokens_that_are_revoked_or_unreadable_are_not_sent(world: Any, user: Any, make_identity: Make) -> None:
+    """An empty token is sent to the provider, or its failure is shown as success."""
+    service = world.create_service()
+    connect(service, user, make_identity("1"))
+    gone, sealed = connect(service, user, make_identity("2")), connect(service, user, make_identity("3"))
+    world.store.change_token(gone.id, status="revoked")
+    world.store.change_token(sealed.id, unreadable=True)
+    provider = Provider()
+    assert service.disconnect(user, user.id, gone.id, provider).revoked is None
+    assert service.disconnect(user, user.id, sealed.id, provider).revoked is False
+    assert provider.asked == []
+
+
+def test_e20_another_users_connection_is_unknown(world: Any, user: Any, make_identity: Make) -> None:
+    """Whoever guesses an id removes somebody else's way in, or learns that it is there."""
+    service = world.create_service()
+    other = world.store.add_user()
+    record = connect(service, other, make_identity())
+    connect(service, user, make_identity("2"))
+    provider = Provider()
+    for wanted in (record.id, str(record.id), 10**9, "x", None):
+        with pytest.raises(UnknownConnectionError) as caught:
+            service.disconnect(user, user.id, wanted, provider)
+        assert caught.value.status == 404
+        assert isinstance(caught.value, LookupError)
+    assert record.id in world.store.identities
+    assert provider.asked == []
+
+
+def test_the_last_way_in_stays(world: Any, user: Any, make_identity: Make) -> None:
+    """A user locks themselves out with one click."""
+    service = world.create_service()
+    record = connect(service, user, make_identity("1"))
+    api_only = connect(service, user, make_identity("2"), for_login=False)
+    assert [item.can_disconnect for item in service.connections(user.id)] == [False, True]
+    provider = Provider()
+    with pytest.raises(LastLoginMethodError):
+        service.disconnect(user, user.id, record.id, provider)
+    assert provider.asked == []
+    service.disconnect(user, user.id, api_only.id, provider)
+    assert list(world.store.identities) == [record.id]
+
+
+def test_a_user_with_another_way_in_may_remove_the_last(world: Any, user: Any, make_identity: Make) -> None:
+    """A user with a password is told that their only way in would be lost."""
+
+    class WithPasswords(AccountPolicy):
+        def has_other_way_in(self, user: Any) -> bool:
+            return True
+
+    class Keeping(AccountPolicy):
+        def may_disconnect(self, user: Any, record: IdentityRecord) -> bool:  # type: ignore[override]
+            return False
+
+    record = connect(world.create_service(), user, make_identity())
+    keeping = world.create_service(Keeping())
+    assert not keeping.connections(user.id)[0].can_disconnect
+    with pytest.raises(LastLoginMethodError):
+        keeping.disconnect(user, user.id, record.id, Provider())
+    world.create_service(WithPasswords()).disconnect(user, user.id, record.id, Provider())
+    assert world.store.identities == {}
+
+
+def test_a_connection_that_vanished_meanwhile_is_unknown(world: Any, user: Any, make_identity: Make) -> None:
+    """A double click ends in an internal error, or is reported twice as done."""
+    service = world.create_service()
+    connect(service, user, make_identity("1"))
+    record = connect(service, user, make_identity("2"))
+    world.notices.clear()
+
+    def revoke(_: StoredToken) -> bool:
+        del world.store.identities[record.id]
+        return True
+
+    with pytest.raises(UnknownConnectionError):
+        service.disconnect(user, user.id, record.id, revoke)
+    assert world.notices == []
+
+
+def test_forgetting_a_user_revokes_and_deletes_everything(world: Any, user: Any, make_identity: Make) -> None:
+    """A deleted user's grants live on at the provider, or their tokens in the database."""
+    service = world.create_service()
+    other = world.store.add_user()
+    kept = connect(service, other, make_identity("9"))
+    for subject in "123":
+        connect(service, user, make_identity(subject))
+    world.notices.clear()
+    answers = iter((True, False, None))
+    done = service.forget_user(user.id, lambda token: next(answers))
+    assert (done.connections, done.tokens, done.revoked, done.not_revoked) == (3, 3, 1, 1)
+    assert list(world.store.identities) == [kept.id]
+    assert [token.user_id for token in world.store.tokens.values()] == [other.id]
+    assert world.signals == ["token_revoked", *["identity_disconnected"] * 3]
+    assert world.store.events[-1].kind == "forget"
