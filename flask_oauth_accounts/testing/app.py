@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+import socket
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -20,6 +22,7 @@ from .oauth2_server import OAuth2Views
 from .state import ProviderState
 
 _MAX_BODY = 1024 * 1024
+_BACKLOG = 128
 
 
 def create_app(state: ProviderState) -> Flask:
@@ -37,7 +40,7 @@ def create_app(state: ProviderState) -> Flask:
         MAX_CONTENT_LENGTH=_MAX_BODY,
     )
     app.before_request(lambda: _before(state))
-    app.after_request(lambda response: _after(response))
+    app.after_request(_after)
     oauth1, oauth2 = OAuth1Views(state), OAuth2Views(state)
     for views in (oauth1, oauth2, ApiViews(state, oauth1, oauth2), SiteViews(state)):
         views.register(app)
@@ -46,9 +49,8 @@ def create_app(state: ProviderState) -> Flask:
 
 def _before(state: ProviderState) -> Response | None:
     """Refuse names that only DNS rebinding could lead here by, keep the record, and fail where that is scripted."""
-    if not is_loopback_host(request.host.rpartition(":")[0] if not request.host.endswith("]") else request.host):
-        if not is_loopback_host(request.host):
-            return create_error_page("This provider answers on loopback addresses only.", status=421)
+    if not is_loopback_host(urlsplit(f"//{request.host}").hostname):
+        return create_error_page("This provider answers on loopback addresses only.", status=421)
     request.get_data(cache=True)
     g.dev_provider_record = create_record(request)
     state.log.append(g.dev_provider_record)
@@ -116,9 +118,23 @@ class LoopbackServer:
         return self._server is not None
 
     def bind(self, app: Flask) -> None:
-        """Take the port."""
-        self._server = make_server(self.host, self.port, app, threaded=True, request_handler=_QuietHandler)
-        self.port = self._server.server_port
+        """Take the port.
+
+        :raises ConfigurationError: if somebody else has it.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            listener = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the development provider cannot listen on {self.host} port {self.port} ({error.strerror}); "
+                "choose another port, or 0 for any free one"
+            ) from error
+        with listener:
+            self.port = listener.getsockname()[1]
+            self._server = make_server(
+                self.host, self.port, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
+            )
 
     def serve_forever(self) -> None:
         """Answer until somebody calls :meth:`stop`, or Ctrl-C."""

@@ -90,7 +90,7 @@ class RequestLog(Sequence[RequestRecord]):
             and all(getattr(record, name) == value for name, value in fields.items())
         ]
 
-    def count(self, path: str | None = None, **fields: Any) -> int:  # type: ignore[override]
+    def count(self, path: str | None = None, **fields: Any) -> int:
         """:return: how many requests fit; the parameters of :meth:`matching`."""
         return len(self.matching(path, **fields))
 

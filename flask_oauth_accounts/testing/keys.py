@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, KeyParameters, RSAKey
 
 from ..errors import ConfigurationError
 from .models import DEV_KEY, DevClient
@@ -33,7 +32,7 @@ def find_key(purpose: str, alg: str, number: int) -> SigningKey:
 
 
 def _generate(alg: str) -> SigningKey:
-    parameters: dict[str, Any] = {"use": "sig", "alg": alg}
+    parameters: KeyParameters = {"use": "sig", "alg": alg}
     key: SigningKey
     if alg == "RS256":
         key = RSAKey.generate_key(2048, parameters, private=True)

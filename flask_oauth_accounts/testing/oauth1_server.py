@@ -84,9 +84,9 @@ class OAuth1Validator(RequestValidator):
         found = self.state.find_oauth1_token(token)
         return found.secret if found else self._unguessable
 
-    def get_rsa_key(self, client_key: str, request: Any) -> str | None:
+    def get_rsa_key(self, client_key: str, request: Any) -> str:
         client = self.state.clients.get(client_key)
-        return find_public_key(client) if client else None
+        return (find_public_key(client) if client else None) or ""
 
     # checks
 
@@ -148,7 +148,7 @@ class OAuth1Validator(RequestValidator):
     def get_redirect_uri(self, token: str, request: Any) -> str:
         return self.state.request_tokens[token].callback
 
-    def save_request_token(self, token: dict[str, str], request: Any) -> None:
+    def save_request_token(self, token: Any, request: Any) -> None:
         self.state.request_tokens[token["oauth_token"]] = TemporaryCredentials(
             request.client_key, token["oauth_token_secret"], request.redirect_uri
         )
@@ -158,7 +158,7 @@ class OAuth1Validator(RequestValidator):
         self.state.request_tokens[token].verifier = verifier["oauth_verifier"]
         self.state.secrets.learn(verifier["oauth_verifier"])
 
-    def save_access_token(self, token: dict[str, str], request: Any) -> None:
+    def save_access_token(self, token: Any, request: Any) -> None:
         username = self.state.request_tokens[request.resource_owner_key].username or ""
         user = self.state.users[username]
         self.state.oauth1_tokens[token["oauth_token"]] = TokenCredentials(
@@ -178,10 +178,10 @@ class OAuth1Server(WebApplicationServer):
 
     def _check_signature(self, request: Any, is_token_request: bool = False) -> bool:
         if request.signature_method not in _HASHES:
-            valid: bool = super()._check_signature(request, is_token_request)
+            valid: bool = super()._check_signature(request, is_token_request)  # type: ignore[misc]
             return valid
         pem = self.request_validator.get_rsa_key(request.client_key, request)
-        return pem is not None and _verify_rsa(request, pem)
+        return bool(pem) and _verify_rsa(request, pem)
 
 
 def _verify_rsa(request: Any, pem: str) -> bool:

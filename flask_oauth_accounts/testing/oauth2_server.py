@@ -30,8 +30,8 @@ from oauthlib.openid.connect.core.exceptions import ConsentRequired, LoginRequir
 
 from .consent import create_consent_page, create_error_page, create_page, sign_in, signed_in
 from .faults import Tampering
-from .http import form_body, headers, locked, secure_uri, to_response
-from .models import DevClient, DevUser
+from .http import form_body, headers, locked, method, secure_uri, to_response
+from .models import DevUser
 from .oauth2_validator import OAuth2Validator
 from .state import ProviderState, new_token
 
@@ -56,7 +56,8 @@ class OAuth2Server(AuthorizationEndpoint, TokenEndpoint, ResourceEndpoint, Revoc
 
     def __init__(self, validator: OAuth2Validator) -> None:
         settings = validator.state.settings
-        bearer = BearerToken(validator, lambda _: new_token(), lambda _: _whole(settings.access_token_lifetime))
+        lifetime: Any = lambda _: _whole(settings.access_token_lifetime)  # noqa: E731
+        bearer: Any = BearerToken(validator, lambda _: new_token(), lifetime)
         code = AuthorizationCodeGrant(validator, pre_auth=[_validate_request])
         grants = {
             "authorization_code": code,
@@ -96,7 +97,7 @@ class OAuth2Views:
         try:
             scopes, info = self.server.validate_authorization_request(uri)
         except FatalClientError as error:
-            return create_error_page(error.description or error.error)
+            return create_error_page(error.description or error.error or "")
         except OAuth2Error as error:
             return self._send_error(error)
         except ValueError:
@@ -147,8 +148,10 @@ class OAuth2Views:
 
     def _send_error(self, error: OAuth2Error) -> Response:
         if not error.redirect_uri:
-            return create_error_page(error.description or error.error)
-        return self._send_back(error.redirect_uri, error.response_mode, list(error.twotuples))
+            return create_error_page(error.description or error.error or "")
+        return self._send_back(
+            error.redirect_uri, error.response_mode, [(name, value or "") for name, value in error.twotuples]
+        )
 
     def _send_back(self, redirect_uri: str, response_mode: str | None, params: Params) -> Response:
         """Send the browser to a redirect URI that was found to be the client's."""
@@ -174,7 +177,7 @@ class OAuth2Views:
     @locked
     def _create_token(self) -> Response:
         try:
-            answer = self.server.create_token_response(secure_uri(), request.method, form_body(), headers())
+            answer = self.server.create_token_response(secure_uri(), method(), form_body(), headers())
         except OAuth2Error as error:
             answer = ({"Content-Type": "application/json"}, error.json, error.status_code)
         except ValueError:
@@ -186,12 +189,12 @@ class OAuth2Views:
     @locked
     def revoke(self) -> Response:
         """RFC 7009 section 2."""
-        return to_response(self.server.create_revocation_response(secure_uri(), request.method, form_body(), headers()))
+        return to_response(self.server.create_revocation_response(secure_uri(), method(), form_body(), headers()))
 
     @locked
     def introspect(self) -> Response:
         """RFC 7662 section 2."""
-        return to_response(self.server.create_introspect_response(secure_uri(), request.method, form_body(), headers()))
+        return to_response(self.server.create_introspect_response(secure_uri(), method(), form_body(), headers()))
 
     @locked
     def authenticate(self) -> tuple[DevUser | None, Any] | None:
@@ -200,7 +203,7 @@ class OAuth2Views:
         :return: the user (``None`` for client credentials) and oauthlib's request, or ``None`` for a bad token.
         """
         try:
-            valid, checked = self.server.verify_request(secure_uri(), request.method, form_body(), headers())
+            valid, checked = self.server.verify_request(secure_uri(), method(), form_body(), headers())
         except ValueError:
             return None
         return (checked.user, checked) if valid else None
@@ -210,8 +213,3 @@ def _tamper(tampering: Tampering, body: str | None) -> str:
     if tampering.raw is not None:
         return str(tampering.raw)
     return json.dumps(tampering.apply(json.loads(body or "{}")))
-
-
-def client_of(state: ProviderState, client_id: str | None) -> DevClient | None:
-    """:return: the client of that id, if there is one."""
-    return state.clients.get(client_id or "")

@@ -52,7 +52,7 @@ class OAuth2Validator(RequestValidator):
     def validate_redirect_uri(self, client_id: str, redirect_uri: str, request: Any, *args: Any, **kwargs: Any) -> bool:
         return self.state.clients[client_id].allows_redirect(redirect_uri)
 
-    def get_default_redirect_uri(self, client_id: str, request: Any, *args: Any, **kwargs: Any) -> str | None:
+    def get_default_redirect_uri(self, client_id: str, request: Any, *args: Any, **kwargs: Any) -> Any:
         registered = self.state.clients[client_id].redirect_uris
         return registered[0] if len(registered) == 1 else None
 
@@ -72,9 +72,7 @@ class OAuth2Validator(RequestValidator):
     def is_pkce_required(self, client_id: str, request: Any) -> bool:
         return self.state.settings.require_pkce or self.state.clients[client_id].is_public
 
-    def save_authorization_code(
-        self, client_id: str, code: dict[str, Any], request: Any, *args: Any, **kwargs: Any
-    ) -> None:
+    def save_authorization_code(self, client_id: str, code: Any, request: Any, *args: Any, **kwargs: Any) -> None:
         limit = self.state.settings.granted_scope
         scope = tuple(name for name in request.scopes if limit is None or name in limit)
         grant = Grant(
@@ -104,10 +102,10 @@ class OAuth2Validator(RequestValidator):
         request.scopes = list(found.grant.scope)
         return True
 
-    def get_code_challenge(self, code: str, request: Any) -> str | None:
+    def get_code_challenge(self, code: str, request: Any) -> Any:
         return self.state.codes[code].challenge
 
-    def get_code_challenge_method(self, code: str, request: Any) -> str | None:
+    def get_code_challenge_method(self, code: str, request: Any) -> Any:
         return self.state.codes[code].challenge_method
 
     def confirm_redirect_uri(
@@ -150,7 +148,7 @@ class OAuth2Validator(RequestValidator):
         request.user = user
         return True
 
-    def save_bearer_token(self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any) -> None:
+    def save_bearer_token(self, token: Any, request: Any, *args: Any, **kwargs: Any) -> None:
         successor = getattr(request, "successor", None)
         if successor is not None:
             token.clear()
