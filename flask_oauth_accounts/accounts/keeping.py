@@ -133,7 +133,7 @@ class ConnectionKeeper:
         results = [(token, _ask_to_revoke(revoke, token)) for token in tokens]
         failed = sum(result is False for _, result in results)
         error = "revocation_failed" if failed else None
-        self._store.delete_for_user(user_id, event=Event("forget", "ok", user_id=user_id, error=error))
+        self._store.delete_for_user(user_id, event=Event("forget", "success", user_id=user_id, error=error))
         for record in records:
             own = [result for token, result in results if is_same_user(token.identity_id, record.id)]
             self._tell_disconnected(record, user, summarise_revocations(own))
@@ -154,7 +154,7 @@ class ConnectionKeeper:
 
 def describe_event(kind: str, record: IdentityRecord, *, error: str | None = None) -> Event:
     identity = record.identity
-    return Event(kind, "ok", identity.name, record.user_id, record.id, identity.subject, error)
+    return Event(kind, "success", identity.name, record.user_id, record.id, identity.subject, error)
 
 
 def _ask_to_revoke(revoke: Revoke, token: StoredToken) -> bool | None:
