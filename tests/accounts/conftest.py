@@ -1,13 +1,10 @@
-"""A small real store for the account service: users, identities and tokens behind one lock, with unique keys."""
+"""One application for the account service: the shipped store in memory, its users, and what was told about it."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +12,8 @@ from flask_oauth_accounts.accounts import AccountPolicy, AccountService, Notice
 from flask_oauth_accounts.config import Settings
 from flask_oauth_accounts.identity import Identity
 from flask_oauth_accounts.protocols import AccountStore, ConcurrentLogin, Event, IdentityRecord
-from flask_oauth_accounts.tokens import Protocol, StoredToken, TokenDict
+from flask_oauth_accounts.storage.memory import MemoryStore
+from flask_oauth_accounts.tokens import StoredToken
 
 NOW = 1_700_000_000.0
 
@@ -34,190 +32,123 @@ class User:
     is_admin: bool = False
 
 
-class Store:
-    """What :class:`AccountStore` asks for, in memory."""
+class Store(MemoryStore):
+    """The shipped store; ``before_write`` is where a test lets somebody else be faster."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.ids = itertools.count(1)
-        self.users: dict[Any, User] = {}
-        self.identities: dict[Any, IdentityRecord] = {}
-        self.tokens: dict[Any, StoredToken] = {}
-        self.events: list[Event] = []
+        super().__init__()
         self.before_write: Callable[[], None] = lambda: None
 
-    def add_user(self, **values: Any) -> User:
+    def record_login(self, identity: Identity, **values: Any) -> tuple[IdentityRecord, Any]:
+        self.before_write()
+        return super().record_login(identity, **values)
+
+
+def _check_port(store: AccountStore) -> None:
+    """Let the type checker compare the store with its port."""
+
+
+class Asked:
+    """Passes everything on to a store, and remembers what was asked."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls.append(name)
+        return getattr(self.store, name)
+
+
+class World:
+    """One application: its store, its users, and the signals that were sent."""
+
+    user_model: Any = User
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.asked = Asked(self.store)
+        self.notices: list[Notice] = []
+        self.now = NOW
+        self.hidden: set[Any] = set()
+
+    def create_service(
+        self, policy: AccountPolicy | None = None, *, notify: Callable[[Notice], None] | None = None, **settings: Any
+    ) -> AccountService:
+        """An account service on this store, with these settings of the package."""
+        _check_port(self.store)
+        return AccountService(
+            cast("AccountStore", self.asked),
+            policy or AccountPolicy(),
+            settings=Settings(**settings),
+            load_user=self.load_user,
+            clock=lambda: self.now,
+            notify=notify or self.notices.append,
+            user_model=self.user_model,
+        )
+
+    def load_user(self, user_id: Any) -> Any:
+        """The user, unless the application hides it."""
+        return None if user_id in self.hidden else self.store.users.get(user_id)
+
+    def add_user(self, **values: Any) -> Any:
         """Insert a user.
 
         :raises ConcurrentLogin: if the user name or the address is taken.
         """
+        for key in ("email", "username"):
+            if key in values and not self.store.user_value_is_free(key, values[key]):
+                raise ConcurrentLogin
         user = User()
-        for key, value in values.items():
-            setattr(user, key, value)
-        self._insert_user(user)
+        user.id = len(self.store.users) + 1000
+        self.store.users[user.id] = user
+        self.change_user(user.id, **values)
         return user
 
-    def _insert_user(self, user: User) -> None:
-        for key in ("email", "username"):
-            value = getattr(user, key)
-            if value is not None and not self.user_value_is_free(key, value):
-                raise ConcurrentLogin
-        user.id = next(self.ids)
-        self.users[user.id] = user
+    def change_user(self, user_id: Any, **values: Any) -> None:
+        """Change a user as the application does."""
+        for key, value in values.items():
+            setattr(self.store.users[user_id], key, value)
 
-    def find(self, identity: Identity) -> IdentityRecord | None:
-        with self.lock:
-            rows = self.identities.values()
-            return next((r for r in rows if r.can_log_in and r.identity.login_key == identity.login_key), None)
+    @property
+    def users(self) -> Sequence[Any]:
+        """All users."""
+        return list(self.store.users.values())
 
-    def find_connection(self, user_id: Any, name: str, subject: str) -> IdentityRecord | None:
-        with self.lock:
-            wanted = (user_id, name, subject)
-            rows = self.identities.values()
-            return next((r for r in rows if (r.user_id, r.identity.name, r.identity.subject) == wanted), None)
+    @property
+    def identities(self) -> Sequence[IdentityRecord]:
+        """All connected accounts of all users."""
+        return [record for user in self.users for record in self.store.list_for_user(user.id)]
 
-    def list_for_user(self, user_id: Any) -> Sequence[IdentityRecord]:
-        with self.lock:
-            return [row for row in self.identities.values() if row.user_id == user_id]
+    @property
+    def tokens(self) -> Sequence[StoredToken]:
+        """All tokens of all users."""
+        return [token for user in self.users for token in self.store.tokens_for_user(user.id)]
 
-    def email_is_taken(self, email: str) -> bool:
-        with self.lock:
-            wanted = email.lower()
-            verified = [r.identity.email for r in self.identities.values() if r.identity.email_verified is True]
-            emails = [user.email for user in self.users.values()] + verified
-            return any(item is not None and item.lower() == wanted for item in emails)
+    @property
+    def events(self) -> Sequence[Event]:
+        """What was recorded, in order."""
+        return self.store.events
 
-    def record(self, event: Event) -> None:
-        self.events.append(event)
-
-    def record_login(
-        self,
-        identity: Identity,
-        *,
-        protocol: Protocol,
-        token: Mapping[str, Any],
-        requested_scope: str | None,
-        kind: str,
-        user_id: Any = None,
-        new_user: Any = None,
-        record: IdentityRecord | None = None,
-        can_log_in: bool = True,
-        now: float,
-    ) -> tuple[IdentityRecord, Any]:
-        self.before_write()
-        with self.lock:
-            other = self.find(identity)
-            if can_log_in and other is not None and (record is None or other.id != record.id):
-                raise ConcurrentLogin
-            if record is not None and record.id not in self.identities:
-                raise ConcurrentLogin
-            if new_user is not None:
-                self._insert_user(new_user)
-                user_id = new_user.id
-            created_at = now if record is None else record.created_at
-            row_id = next(self.ids) if record is None else record.id
-            row = IdentityRecord(row_id, user_id, identity, can_log_in, created_at, now)
-            self.identities[row.id] = row
-            self.put_token(row, token, protocol=protocol, requested_scope=requested_scope, issued_at=int(now))
-            self.events.append(Event(kind, "ok", identity.name, user_id, row.id, identity.subject))
-            return row, user_id
-
-    def put_token(self, row: IdentityRecord, token: Mapping[str, Any], **values: Any) -> StoredToken:
-        old = next((item for item in self.tokens.values() if item.identity_id == row.id), None)
-        stored = StoredToken(
-            id=next(self.ids) if old is None else old.id,
-            user_id=row.user_id,
-            name=row.identity.name,
-            account=row.identity.subject,
-            token=TokenDict(token),
-            identity_id=row.id,
-            scope=token.get("scope"),
-            expires_at=token.get("expires_at"),
-            **values,
-        )
-        self.tokens[stored.id] = stored
-        return stored
-
-    def change_token(self, identity_id: Any, **values: Any) -> None:
-        [stored] = self.tokens_for_identity(identity_id)
-        self.tokens[stored.id] = dataclasses.replace(stored, **values)
-
-    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event) -> bool:
-        with self.lock:
-            row = self.identities.get(identity_id)
-            if row is None or row.user_id != user_id:
-                return False
-            del self.identities[identity_id]
-            for token in self.tokens_for_identity(identity_id):
-                del self.tokens[token.id]
-            self.events.append(event)
-            return True
-
-    def tokens_for_identity(self, identity_id: Any) -> Sequence[StoredToken]:
-        return [token for token in self.tokens.values() if token.identity_id == identity_id]
-
-    def tokens_for_user(self, user_id: Any) -> Sequence[StoredToken]:
-        return [token for token in self.tokens.values() if token.user_id == user_id]
-
-    def delete_for_user(self, user_id: Any, *, event: Event) -> int:
-        with self.lock:
-            rows, tokens = self.list_for_user(user_id), self.tokens_for_user(user_id)
-            for row in rows:
-                del self.identities[row.id]
-            for token in tokens:
-                del self.tokens[token.id]
-            self.events.append(event)
-            return len(rows) + len(tokens)
-
-    def find_verified_user(self, email: str) -> Any | None:
-        rows = self.users.values()
-        return next((u.id for u in rows if u.email_verified and (u.email or "").lower() == email.lower()), None)
-
-    def user_value_is_free(self, attribute: str, value: str) -> bool:
-        with self.lock:
-            return all(getattr(user, attribute) != value for user in self.users.values())
-
-
-def _check_port(store: Store) -> AccountStore:
-    return store
-
-
-@dataclass
-class World:
-    """One application: its store, its policy and settings, and what it was told."""
-
-    store: Store = field(default_factory=Store)
-    notices: list[Notice] = field(default_factory=list)
-    now: float = NOW
-
-    def create_service(
-        self,
-        policy: AccountPolicy | None = None,
-        *,
-        notify: Callable[[Notice], None] | None = None,
-        **settings: Any,
-    ) -> AccountService:
-        """An account service on this store, with these settings of the package."""
-        return AccountService(
-            self.store,
-            policy or AccountPolicy(),
-            settings=Settings(**settings),
-            load_user=self.store.users.get,
-            clock=lambda: self.now,
-            notify=notify or self.notices.append,
-            user_model=User,
-        )
+    @property
+    def rows(self) -> tuple[int, int, int, int]:
+        """How many users, identities, tokens and events there are."""
+        return len(self.users), len(self.identities), len(self.tokens), len(self.events)
 
     @property
     def signals(self) -> list[str]:
         """The names of the signals that were sent."""
         return [notice.signal for notice in self.notices]
 
-    @property
-    def rows(self) -> tuple[int, int, int, int]:
-        """How many users, identities, tokens and events there are."""
-        store = self.store
-        return len(store.users), len(store.identities), len(store.tokens), len(store.events)
+    def change_token(self, identity_id: Any, **values: Any) -> None:
+        """Let something happen to the token of a connection."""
+        for row in self.store.tokens_for_identity(identity_id):
+            self.store._tokens[row.protocol, row.id] = dataclasses.replace(row, **values)
+
+    def delete_token(self, identity_id: Any) -> None:
+        """Lose the token of a connection."""
+        for row in self.store.tokens_for_identity(identity_id):
+            del self.store._tokens[row.protocol, row.id]
 
 
 @pytest.fixture
