@@ -196,7 +196,21 @@ def finish_discord(document: Mapping[str, Any], extra: Mapping[str, Any]) -> dic
     return {"avatar_url": parse_https_url(f"https://cdn.discordapp.com/avatars/{path}")}
 
 
+def finish_kakao(document: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Believe ``is_email_verified`` only beside ``is_email_valid``: an address may have gone to somebody else since."""
+    valid = find_value("kakao_account.is_email_valid", document)
+    return {} if valid is True else {"email_verified": None}
+
+
+def finish_reddit(document: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the query of the picture's address, which comes with HTML escapes."""
+    picture = document.get("icon_img")
+    return {"avatar_url": parse_https_url(picture.partition("?")[0]) if isinstance(picture, str) else None}
+
+
 _FINISHERS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]] = {
     "apple": finish_apple,
     "discord": finish_discord,
+    "kakao": finish_kakao,
+    "reddit": finish_reddit,
 }

@@ -14,13 +14,14 @@ from typing import Any, Literal
 from ..config import parse_list
 from ..errors import ConfigurationError
 
-Kind = Literal["hostname", "segment", "base_url", "list"]
+Kind = Literal["hostname", "label", "segment", "base_url", "list"]
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = rf"(?=[^/:]{{1,253}}(?:[/:]|$)){_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?"
 _SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._~-]{0,126}[A-Za-z0-9_~-])?"
 _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
     "hostname": (re.compile(_HOST), 'a host name like "login.example.com", without scheme and path'),
+    "label": (re.compile(_LABEL), "one part of a host name, of letters, digits and '-'"),
     "segment": (re.compile(_SEGMENT), "one word of letters, digits, '.', '_' and '-'"),
     "base_url": (
         re.compile(rf"https?://{_HOST}(?:/{_SEGMENT})*"),
@@ -35,8 +36,8 @@ class Placeholder:
     """One open place of a preset.
 
     :ivar name: in lower case; the configuration key is ``{NAME}_{PLACEHOLDER}`` in upper case.
-    :ivar kind: what fits: ``hostname`` (with a port where needed), ``segment`` (one part of a path), ``base_url``
-        (scheme, host and perhaps a path) or ``list`` (segments that stand in no address).
+    :ivar kind: what fits: ``hostname`` (with a port where needed), ``label`` (one part of a host name), ``segment``
+        (one part of a path), ``base_url`` (scheme, host, perhaps a path) or ``list`` (segments that stand in no address).
     :ivar default: taken where nothing is given; ``None`` makes the placeholder required, ``""`` leaves it out.
     :ivar description: one sentence for the documentation.
     """

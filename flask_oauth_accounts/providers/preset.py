@@ -93,7 +93,7 @@ class RevocationFacts:
 
     :ivar kind: ``rfc7009`` (by ``revocation_endpoint``), ``request`` (a call of the provider's own) or ``none``.
     :ivar method: of that call.
-    :ivar url: of that call, relative to ``api_base_url``; ``{client_id}`` is filled in by the client.
+    :ivar url: of that call, absolute or relative to ``api_base_url``; ``{client_id}`` is filled in by the client.
     :ivar auth: ``client`` (HTTP Basic with client id and secret) or ``token`` (like any API call).
     :ivar token_field: the JSON field that names the access token, ``""`` where the call has no body.
     :ivar ends: ``grant`` where the user's whole consent ends, ``token`` where only this token does.

@@ -89,7 +89,7 @@ def test_google_writes_its_issuer_in_two_ways() -> None:
         assert (
             match_issuer(google, {}, "https://accounts.google.com", {"iss": claimed}) == "https://accounts.google.com"
         )
-    for claimed in (
+    for foreign in (
         "accounts.google.com.evil.example",
         "http://accounts.google.com",
         "",
@@ -97,7 +97,7 @@ def test_google_writes_its_issuer_in_two_ways() -> None:
         ["accounts.google.com"],
     ):
         with pytest.raises(IdTokenError):
-            match_issuer(google, {}, "https://accounts.google.com", {"iss": claimed})
+            match_issuer(google, {}, "https://accounts.google.com", {"iss": foreign})
 
 
 def test_alias_belongs_to_its_provider_only() -> None:

@@ -56,21 +56,22 @@ def test_issuer_of_the_sample_is_what_the_client_works_out(key: str) -> None:
         assert preset.settings(parameters)["issuer"] == sample["expected"]["issuer"]
 
 
+def build_bare(path: str) -> dict[str, Any]:
+    """:return: an answer that holds nothing but a subject at this path."""
+    value: Any = "4711"
+    for part in reversed(path.split(".")):
+        name, bracket, _ = part.partition("[")
+        value = {name: [value] if bracket else value}
+    return dict(value)
+
+
 @pytest.mark.parametrize("key", list_presets())
 def test_bare_answer_needs_only_the_subject(key: str) -> None:
     """People without picture, name or e-mail address can log in too."""
     sample, preset = load_sample(key), load_preset(key)
-    subject = preset.profile.subject.split(" | ")[0]
-    raw: dict[str, Any] = {}
-    place = raw
-    *parents, last = [part.split("[")[0] for part in subject.split(".")]
-    for parent in parents:
-        place = place.setdefault(parent, {})
-    place[last] = "4711"
-    if "[" in subject:
-        pytest.skip("the subject stands in a list")
+    raw = build_bare(preset.profile.subject.split(" | ")[0])
     identity = map_profile(preset, key, issuer=sample["expected"]["issuer"], raw=raw)
-    assert identity.subject.endswith("4711")
+    assert identity.subject == "4711"
     assert identity.email is None
     assert identity.email_verified is None
 
@@ -291,6 +292,17 @@ def test_apple_survives_an_odd_form_field(user: object) -> None:
         load_preset("apple"), "apple", issuer=None, raw={}, claims={"sub": "1"}, extra={"user": user}
     )
     assert identity.display_name is None
+
+
+@pytest.mark.parametrize(
+    ("valid", "verified", "expected"),
+    [(True, True, True), (False, True, None), (None, True, None), (True, False, False), ("true", True, None)],
+)
+def test_kakao_needs_both_flags(valid: object, verified: object, expected: bool | None) -> None:
+    """An address that its owner has lost to somebody else must not prove anything any longer."""
+    account = {"email": "a@example.com", "is_email_valid": valid, "is_email_verified": verified}
+    identity = map_profile(load_preset("kakao"), "kakao", issuer=None, raw={"id": 1, "kakao_account": account})
+    assert identity.email_verified is expected
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,14 @@ def test_path_segment_stays_one_segment(value: str) -> None:
         load_preset("microsoft").settings({"tenant": value})
 
 
+@pytest.mark.parametrize("value", ["a.b", "evil.s3", "a/b", "a_b", "-a", "a-", "a:1", "x" * 64, "{region}"])
+def test_label_stays_one_label(value: str) -> None:
+    """A region with a dot would lead to a host that somebody else can rent."""
+    given = {"domain": "example.auth.eu-west-1.amazoncognito.com", "user_pool_id": "p", "region": value}
+    with pytest.raises(ConfigurationError, match="COGNITO_REGION must be one part of a host name"):
+        load_preset("cognito").settings(given)
+
+
 @pytest.mark.parametrize(
     "value",
     [

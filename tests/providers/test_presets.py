@@ -25,6 +25,7 @@ FIRST_DOZEN = [
 ]
 PARAMETERS = {
     "hostname": "tenant.example.com",
+    "label": "part-1",
     "segment": "part-1",
     "base_url": "https://host.example.com/path",
     "list": "one,two",
@@ -120,7 +121,6 @@ def test_login_and_profile_are_complete(key: str) -> None:
     assert preset.issuer or preset.account_issuer or preset.issuer_template
     if preset.protocol == "oidc":
         assert preset.server_metadata_url
-        assert preset.jwks_uri
         assert "openid" in (preset.scope or "").split(preset.scope_separator)
     else:
         assert "openid" not in (preset.scope or "")
