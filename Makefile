@@ -21,15 +21,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 # The demo needs what a user of the package needs, and nothing else.
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
-	$(PIP) install -e .
+	@echo "Preparing $(VENV) …"
+	@$(PIP) install -e .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(PIP) install -e ".[dev]"
+	@echo "Preparing $(VENV) …"
+	@$(PIP) install -e ".[dev]"
 	@touch $@ $(VENV)/.runtime
 
 demo: $(VENV)/.runtime

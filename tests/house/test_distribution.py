@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -12,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ("flask_oauth_accounts", "migrations", "templates")
@@ -68,12 +71,18 @@ def tracked(*folders: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The sdist, and the wheel built from that sdist, made from the tracked files alone."""
-    source = tmp_path_factory.mktemp("source")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tracked files alone, as a clone would have them."""
+    folder = tmp_path_factory.mktemp("source")
     for name in tracked("."):
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, source / name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def release(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The sdist, and the wheel built from that sdist."""
     target = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--outdir", target, source, cwd=target)
     (sdist,) = target.glob("*.tar.gz")
@@ -130,3 +139,34 @@ def test_way_a_runs_from_the_wheel_in_a_fresh_environment(release: tuple[Path, P
         FLASK_GITHUB_CLIENT_ID="client",
         FLASK_GITHUB_CLIENT_SECRET="not a secret",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("distribution")
+@pytest.mark.timeout(400)
+def test_make_demo_needs_nothing_but_the_clone(source: Path) -> None:
+    """The first command a newcomer types is the first that must work."""
+    command = ["make", "demo", "PORT=0", "VENV=fresh", f"PYTHON={sys.executable}"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COV_", "FLASK_"))}
+    said = ""
+    with subprocess.Popen(
+        command,
+        cwd=source,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                said += line
+                found = re.search(r"Open (http://127\.0\.0\.1:\d+/login)", line)
+                if found:
+                    assert requests.get(found[1], timeout=10).status_code == 200
+                    return
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.stdout.read()
+    pytest.fail(f"no address was printed:\n{said}", pytrace=False)
