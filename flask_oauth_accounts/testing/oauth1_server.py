@@ -23,6 +23,7 @@ from oauthlib.oauth1 import (
     WebApplicationServer,
 )
 from oauthlib.oauth1.rfc5849 import signature
+from oauthlib.oauth1.rfc5849.errors import InvalidRequestError, OAuth1Error
 
 from .consent import create_consent_page, create_error_page, create_page, sign_in
 from .http import form_body, headers, locked, plain_uri, to_response
@@ -178,7 +179,10 @@ class OAuth1Server(WebApplicationServer):
 
     def _create_request(self, uri: str, http_method: str, body: str, headers: Any) -> Any:
         """Take the callback as it was sent: oauthlib decodes parameters in query and body once too often."""
-        request = super()._create_request(uri, http_method, body, headers)  # type: ignore[misc]
+        try:
+            request = super()._create_request(uri, http_method, body, headers)  # type: ignore[misc]
+        except ValueError as error:
+            raise InvalidRequestError(description="The request is not well-formed.") from error
         sent = dict(parse_qsl(urlsplit(uri).query) + parse_qsl(body or ""))
         request.redirect_uri = sent.get("oauth_callback", request.redirect_uri)
         return request
@@ -273,7 +277,10 @@ class OAuth1Views:
     def _allow(self, found: TemporaryCredentials, user: DevUser) -> Response:
         found.username = user.username
         sign_in(user)
-        fields, _, _ = self.server.create_authorization_response(plain_uri())
+        try:
+            fields, _, _ = self.server.create_authorization_response(plain_uri())
+        except OAuth1Error as error:
+            return create_error_page(error.description or error.error)
         if "Location" in fields:
             return _send_back(fields["Location"])
         return create_page("verifier.html", verifier=found.verifier)

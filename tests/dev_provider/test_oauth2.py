@@ -112,7 +112,9 @@ def test_plain_challenge_is_refused(oauth_provider: DevProvider, method: str | N
 def test_required_pkce() -> None:
     """A client could not be tested against a provider that insists on PKCE."""
     with DevProvider(require_pkce=True) as provider:
-        url = f"{provider.url}/oauth2/authorize?response_type=code&client_id=dev-client&redirect_uri=http://localhost/cb"
+        url = (
+            f"{provider.url}/oauth2/authorize?response_type=code&client_id=dev-client&redirect_uri=http://localhost/cb"
+        )
         answer = requests.get(url, allow_redirects=False, timeout=10)
         assert "error=invalid_request" in answer.headers["Location"]
         provider.settings.require_pkce = False

@@ -1,0 +1,82 @@
+"""``oauth_login`` and the fixtures, used on an application written for Authlib's Flask client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from authlib.integrations.flask_client import OAuth
+from flask import Blueprint, Flask, session, url_for
+from werkzeug.wrappers import Response
+
+from flask_oauth_accounts.testing import DevProvider, oauth_login
+from flask_oauth_accounts.testing.pytest_plugin import oauth_session_provider as oauth_session_provider
+
+
+def create_app(provider: DevProvider, kind: str, **options: Any) -> Flask:
+    """An application with a login and a callback view, below a prefix."""
+    app = Flask(__name__)
+    app.secret_key = "for tests"
+    oauth = OAuth(app)
+    kwargs = provider.register_kwargs(kind)
+    kwargs["client_kwargs"] = {**kwargs.get("client_kwargs", {}), **options}
+    oauth.register("dev", **kwargs)
+    views = Blueprint("oauth", __name__, url_prefix="/auth")
+
+    @views.get("/login/<name>")
+    def login(name: str) -> Response:
+        redirect: Response = oauth.create_client(name).authorize_redirect(
+            url_for("oauth.authorize", name=name, _external=True)
+        )
+        return redirect
+
+    @views.route("/authorize/<name>", methods=["GET", "POST"])
+    def authorize(name: str) -> str:
+        client = oauth.create_client(name)
+        token = client.authorize_access_token()
+        session["user"] = (token.get("userinfo") or client.get("me", token=token).json()).get("name")
+        return session["user"]
+
+    @views.get("/nothing/<name>")
+    def nothing(name: str) -> str:
+        return name
+
+    app.register_blueprint(views)
+    return app
+
+
+@pytest.mark.parametrize("kind", ["oauth1", "oauth2", "oidc"])
+def test_login_through_each_protocol(oauth_provider: DevProvider, kind: str) -> None:
+    """A user's own test of a login would not run, or would skip a step of the protocol."""
+    client = create_app(oauth_provider, kind).test_client()
+    response = oauth_login(client, "dev", user="carol", provider=oauth_provider)
+    assert response.text == "Carol Cipher"
+    with client.session_transaction() as stored:
+        assert stored["user"] == "Carol Cipher"
+
+
+def test_denied_login_reaches_the_application(oauth_provider: DevProvider) -> None:
+    """A user's own test of a refused login would not run."""
+    app = create_app(oauth_provider, "oauth2")
+    app.testing = False
+    app.logger.disabled = True
+    assert oauth_login(app.test_client(), "dev", provider=oauth_provider, allow=False).status_code == 500
+
+
+def test_form_post_reaches_the_application_as_a_form(oauth_provider: DevProvider) -> None:
+    """A user's own test of response_mode=form_post would not run."""
+    client = create_app(oauth_provider, "oidc", response_mode="form_post").test_client()
+    assert oauth_login(client, "dev", provider=oauth_provider).text == "Alice Ardent"
+
+
+def test_view_that_starts_nothing_is_an_error(oauth_provider: DevProvider) -> None:
+    """A login that never begins would look like one that worked."""
+    client = create_app(oauth_provider, "oauth2").test_client()
+    with pytest.raises(RuntimeError, match="/auth/nothing/dev answered 200"):
+        oauth_login(client, "dev", provider=oauth_provider, endpoint="oauth.nothing")
+
+
+def test_provider_of_the_whole_run(oauth_session_provider: DevProvider) -> None:
+    """An application that is configured once could not be tested."""
+    client = create_app(oauth_session_provider, "oauth2").test_client()
+    assert oauth_login(client, "dev", user="dev-1002", provider=oauth_session_provider).text == "Bob Builder"
