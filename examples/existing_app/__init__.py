@@ -12,7 +12,8 @@ from flask import Flask
 
 from flask_oauth_accounts import oauth_bp
 
-from .extensions import accounts, cache, csrf, db, login_manager, migrate
+from .extensions import accounts, cache, csrf, login_manager, migrate
+from .models import db
 from .views import site
 
 
