@@ -39,7 +39,7 @@ def keep_link(pending: PendingLink, *, next_url: str | None) -> bool:
     cache = _cache()
     if cache is not None:
         handle = secrets.token_urlsafe(16)
-        text = pending.dumps(get_state().accounts, binding=binding)
+        text = pending.dumps(get_state().keys, binding=binding)
         seconds = max(1, int(pending.expires_at - time.time()))
         try:
             stored = cache.set(_cache_key(handle), text, seconds)
@@ -51,7 +51,7 @@ def keep_link(pending: PendingLink, *, next_url: str | None) -> bool:
         entry["handle"] = handle
     else:
         small = dataclasses.replace(pending, identity=dataclasses.replace(pending.identity, raw={}))
-        text = small.dumps(get_state().accounts, binding=binding)
+        text = small.dumps(get_state().keys, binding=binding)
         if len(text) > _COOKIE_ROOM:
             return False
         entry["sealed"] = text
@@ -86,7 +86,7 @@ def load_link() -> tuple[PendingLink, str | None] | None:
     if not isinstance(text, str) or not text:
         return None
     try:
-        return PendingLink.loads(text, get_state().accounts, binding=hash_key(browser)), entry.get("next")
+        return PendingLink.loads(text, get_state().keys, binding=hash_key(browser)), entry.get("next")
     except (SealedValueError, ValueError):
         return None
 

@@ -146,7 +146,7 @@ def _choose_scopes(connection: Connection, user_id: Any, id: str) -> list[str]:
     if not sealed:
         return []
     try:
-        wanted = get_state().accounts.unseal(sealed, f"consent:{user_id}:{id}")
+        wanted = get_state().keys.unseal(sealed, f"consent:{user_id}:{id}")
     except SealedValueError as error:
         raise CallbackError(description="the parameter 'scope' was not made here") from error
     return sorted(parse_scope(connection.scope) | parse_scope(wanted))

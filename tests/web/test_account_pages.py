@@ -1,0 +1,265 @@
+"""Connect, disconnect, reconnect, and an e-mail address that is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cachelib import SimpleCache
+
+from flask_oauth_accounts.testing import DevUser
+
+JSON = {"Accept": "application/json"}
+
+
+def list_accounts(browser: Any) -> list[dict[str, Any]]:
+    accounts: list[dict[str, Any]] = browser.get("/accounts", headers=JSON).json["accounts"]
+    return accounts
+
+
+def test_connect_and_log_in_by_either(site: Any) -> None:
+    """A second provider would lead to a second account."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    response = site.connect(browser, "three", "bob")
+    assert response.headers["Location"] == "/accounts"
+    assert "is connected" in browser.get("/accounts").text
+    assert "is connected." not in browser.get("/accounts").text
+    other = site.browser()
+    site.log_in(other, "three", "bob")
+    assert site.who(other) == "alice@example.com"
+    assert site.count("User") == 1
+
+
+def test_e14_connect_needs_its_token(site: Any) -> None:
+    """Another site could connect an attacker's account to a visitor's."""
+    browser = site.browser()
+    site.log_in(browser)
+    assert browser.post("/connect/three").status_code == 400
+    assert browser.post("/connect/three", data={"csrf_token": "x"}).status_code == 400
+    assert site.count("OAuthIdentity") == 1
+
+
+def test_e15_somebody_else_is_logged_in_at_the_callback(site: Any) -> None:
+    """An account would be connected to a user who did not ask for it."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    started = browser.post("/connect/three", data={"csrf_token": site.token(browser)})
+    callback = site.consent(started.headers["Location"], "carol")
+    switch = browser.post("/login/two", data={"csrf_token": site.token(browser)})
+    browser.get(site.consent(switch.headers["Location"], "bob"))
+    assert browser.get(callback).status_code == 400
+    assert site.count("OAuthIdentity") == 2
+
+
+def test_e17_an_account_of_somebody_else(site: Any) -> None:
+    """An account would change its owner."""
+    site.log_in(site.browser(), "three", "bob")
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    response = site.connect(browser, "three", "bob")
+    assert response.status_code == 409
+    assert "bob" not in response.text
+    assert site.who(browser) == "alice@example.com"
+
+
+def test_the_last_way_in_stays(site: Any) -> None:
+    """Somebody could lock themselves out."""
+    browser = site.browser()
+    site.log_in(browser)
+    number = list_accounts(browser)[0]["id"]
+    response = browser.post(f"/accounts/{number}/disconnect", data={"csrf_token": site.token(browser)})
+    assert response.status_code == 409
+    assert "only way to sign in" in response.text
+    assert site.count("OAuthIdentity") == 1
+
+
+def test_disconnect_revokes_and_says_so(site: Any) -> None:
+    """The provider would go on giving access that nobody wants."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    site.connect(browser, "three", "bob")
+    number = next(item["id"] for item in list_accounts(browser) if item["provider"] == "three")
+    assert browser.post(f"/accounts/{number}/disconnect").status_code == 400
+    response = browser.post(f"/accounts/{number}/disconnect", data={"csrf_token": site.token(browser)})
+    assert response.headers["Location"] == "/accounts"
+    assert "revoked" in browser.get("/accounts").text
+    assert site.provider.count("/revoke") >= 1
+    assert [item["provider"] for item in list_accounts(browser)] == ["two"]
+
+
+def test_disconnect_says_where_the_provider_did_not_revoke(site: Any) -> None:
+    """The visitor would believe that the provider gives no access any more."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    site.connect(browser, "three", "bob")
+    number = next(item["id"] for item in list_accounts(browser) if item["provider"] == "three")
+    site.provider.fail("/revoke", 503, times=None)
+    browser.post(f"/accounts/{number}/disconnect", data={"csrf_token": site.token(browser)})
+    assert "did not confirm" in browser.get("/accounts").text
+    assert site.count("OAuthIdentity") == 1
+
+
+@pytest.mark.parametrize("number", ["1", "999", "x", "\x00", "1 OR 1=1", "9" * 400])
+def test_e20_disconnect_of_somebody_else_s_account(site: Any, number: str) -> None:
+    """Anybody could remove anybody's account."""
+    site.log_in(site.browser(), "two", "alice")
+    browser = site.browser()
+    site.log_in(browser, "two", "bob")
+    response = browser.post(f"/accounts/{number}/disconnect", data={"csrf_token": site.token(browser)})
+    assert response.status_code == 404
+    assert site.count("OAuthIdentity") == 2
+
+
+def test_reconnect_repairs_the_same_account_only(site: Any) -> None:
+    """A dead connection could not be repaired, or would become a connection to somebody else."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    number = list_accounts(browser)[0]["id"]
+    started = browser.get(f"/reconnect/{number}")
+    assert started.status_code == 302
+    refused = browser.get(site.consent(started.headers["Location"], "bob"))
+    assert refused.status_code == 403
+    assert site.count("OAuthIdentity") == 1
+    done = browser.get(site.consent(browser.get(f"/reconnect/{number}").headers["Location"], "alice"))
+    assert done.headers["Location"] == "/accounts"
+    assert "connected again" in browser.get("/accounts").text
+    by_name = browser.get("/reconnect/two?next=/me")
+    assert browser.get(site.consent(by_name.headers["Location"])).headers["Location"] == "/me"
+
+
+def test_reconnect_by_a_link_adds_nothing(site: Any) -> None:
+    """A link could add a way into somebody's account."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    before = site.provider.count()
+    page = browser.get("/reconnect/three")
+    assert page.status_code == 200
+    assert 'action="/connect/three"' in page.text
+    assert site.provider.count() == before
+    assert browser.get("/reconnect/nope").status_code == 404
+    assert site.browser().get("/reconnect/two").headers["Location"] == "/login?next=/reconnect/two"
+
+
+def test_reconnect_takes_scopes_only_from_ourselves(site: Any) -> None:
+    """A link could make the visitor consent to more than the application asks for."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    assert browser.get("/reconnect/two?scope=admin").status_code == 400
+    with site.app.app_context():
+        user_id = site.db.session.query(site.user_model.id).scalar()
+        sealed = site.app.extensions["flask_oauth_accounts"].keys.seal("extra", f"consent:{user_id}:two")
+    url = browser.get("/reconnect/two", query_string={"scope": sealed}).headers["Location"]
+    assert "extra" in url
+
+
+def test_l14_a_provider_that_was_removed(site: Any) -> None:
+    """An account of a provider that is gone could be neither seen nor removed."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    site.connect(browser, "three", "bob")
+    site.oauth.unregister("three")
+    page = browser.get("/accounts")
+    assert page.status_code == 200
+    assert "not offered here any more" in page.text
+    number = next(item["id"] for item in list_accounts(browser) if item["provider"] == "three")
+    browser.post(f"/accounts/{number}/disconnect", data={"csrf_token": site.token(browser)})
+    assert site.count("OAuthIdentity") == 1
+    assert browser.get("/profile/three").status_code == 404
+
+
+def test_dead_access_is_said_in_words(site: Any) -> None:
+    """Nobody would know why nothing works any more."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    site.provider.expire_access_tokens("alice")
+    site.provider.revoke_grants("alice")
+    page = browser.get("/profile/two")
+    assert page.status_code == 403
+    assert "/reconnect/" in page.text
+    assert "has stopped accepting our access" in browser.get("/accounts").text
+    assert list_accounts(browser)[0]["status"] == "reauth_required"
+
+
+def test_a_profile_of_a_provider_that_is_not_connected(site: Any) -> None:
+    """The page would be a server error."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    response = browser.get("/profile/one")
+    assert response.status_code == 403
+    assert "/accounts" in response.text
+
+
+class TestTakenAddress:
+    """An e-mail address that somebody here has already (E01)."""
+
+    @pytest.fixture(params=["cache", "session"])
+    def site(self, request: pytest.FixtureRequest, make_site: Callable[..., Any]) -> Any:
+        """A site where alice of ``two`` has an account, and another provider account has her address."""
+        site = make_site(cache=SimpleCache() if request.param == "cache" else None)
+        site.provider.add_user(
+            DevUser(username="alice2", subject="other", email="alice@example.com", email_verified=True, name="Alice")
+        )
+        site.log_in(site.browser(), "two", "alice")
+        return site
+
+    def test_e01_it_is_not_linked(self, site: Any) -> None:
+        """Whoever has the same address at some provider would take the account over."""
+        browser = site.browser()
+        response = site.log_in(browser, "three", "alice2")
+        assert response.status_code == 409
+        assert site.who(browser) is None
+        assert site.count("OAuthIdentity") == 1
+
+    def test_it_is_connected_after_the_older_way(self, site: Any) -> None:
+        """Somebody with two providers would be locked out of one of them."""
+        browser = site.browser()
+        page = site.log_in(browser, "three", "alice2", next="/me")
+        assert "/login/two?next=/resolve" in page.text
+        assert site.log_in(browser, "two", "alice", next="/resolve").headers["Location"] == "/resolve"
+        page = browser.get("/resolve")
+        assert "alice@example.com" in page.text
+        assert site.count("OAuthIdentity") == 1
+        assert browser.post("/resolve", data={"answer": "connect"}).status_code == 400
+        done = browser.post("/resolve", data={"answer": "connect", "csrf_token": site.token(browser)})
+        assert done.headers["Location"] == "/me"
+        assert site.count("OAuthIdentity") == 2
+        other = site.browser()
+        site.log_in(other, "three", "alice2")
+        assert site.who(other) == "alice@example.com"
+        assert site.count("User") == 1
+
+    def test_it_can_be_discarded(self, site: Any) -> None:
+        """A visitor could not get rid of the question."""
+        browser = site.browser()
+        site.log_in(browser, "three", "alice2")
+        site.log_in(browser, "two", "alice")
+        browser.post("/resolve", data={"answer": "discard", "csrf_token": site.token(browser)})
+        assert site.count("OAuthIdentity") == 1
+        assert browser.get("/resolve").headers["Location"] == "/accounts"
+        assert browser.post("/resolve", data={"csrf_token": site.token(browser)}).status_code == 400
+
+    def test_it_waits_for_this_browser_only(self, site: Any) -> None:
+        """An attacker's account would wait to be connected in the browser of a victim."""
+        attacker, victim = site.browser(), site.browser()
+        site.log_in(attacker, "three", "alice2")
+        with attacker.session_transaction() as session:
+            link = session["_oauth_accounts_link"]
+        site.log_in(victim, "two", "alice")
+        with victim.session_transaction() as session:
+            session["_oauth_accounts_link"] = link
+        response = victim.post("/resolve", data={"csrf_token": site.token(victim)})
+        assert response.status_code == 400
+        assert site.count("OAuthIdentity") == 1
+
+    def test_in_json(self, site: Any) -> None:
+        """A front end could not offer the way out."""
+        browser = site.browser()
+        callback = site.consent(site.start(browser, "three"), "alice2")
+        problem = browser.get(callback, headers=JSON)
+        assert (problem.status_code, problem.json["code"]) == (409, "email_taken")
+        assert problem.json["resolve_url"] == "/resolve"
+        waiting = browser.get("/resolve", headers=JSON).json
+        assert set(waiting) == {"provider", "logged_in", "providers", "expires_at"}
+
