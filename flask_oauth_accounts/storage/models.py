@@ -67,8 +67,8 @@ class OAuthIdentityMixin:
     avatar_url: Mapped[str | None] = mapped_column(sa.Text())
     profile_url: Mapped[str | None] = mapped_column(sa.Text())
     raw_profile: Mapped[Any | None] = mapped_column(sa.JSON(none_as_null=True))
-    created_at: Mapped[float | None] = mapped_column(sa.Double())
-    updated_at: Mapped[float | None] = mapped_column(sa.Double())
+    created_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time)
+    updated_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time, onupdate=time.time)
     last_login_at: Mapped[float | None] = mapped_column(sa.Double())
 
     @declared_attr.directive
@@ -100,8 +100,8 @@ class _TokenMixin(SealedRow):
     status: Mapped[str] = mapped_column(sa.String(20), default="active")
     last_error: Mapped[str | None] = mapped_column(sa.String(255))
     version: Mapped[int] = mapped_column(sa.Integer(), default=0)
-    created_at: Mapped[float | None] = mapped_column(sa.Double())
-    updated_at: Mapped[float | None] = mapped_column(sa.Double())
+    created_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time)
+    updated_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time, onupdate=time.time)
     last_login_at: Mapped[float | None] = mapped_column(sa.Double())
 
     @declared_attr
@@ -125,7 +125,8 @@ class _TokenMixin(SealedRow):
         """
         if cls._oauth_store is None:
             raise ConfigurationError(f"{cls.__name__}.save needs the extension; call OAuthAccounts.init_app first")
-        return cls._oauth_store().save_row(cls, user_or_id, name, token, account)
+        row: Self = cls._oauth_store().save_row(cls, user_or_id, name, token, account)
+        return row
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.name} user={self.user_id} {self.status}>"
@@ -210,7 +211,7 @@ class OAuthEventMixin:
         user_id: Mapped[Any]
 
     id: Mapped[int] = mapped_column(_id(), primary_key=True)
-    created_at: Mapped[float] = mapped_column(sa.Double())
+    created_at: Mapped[float] = mapped_column(sa.Double(), default=time.time)
     kind: Mapped[str] = mapped_column(sa.String(40))
     outcome: Mapped[str] = mapped_column(sa.String(20))
     name: Mapped[str] = mapped_column(sa.String(100), default="")
@@ -288,7 +289,7 @@ def define_models(base: Any, user_model: Any, sealer: Sealer | None = None) -> M
             _create_class(base, name, mixin, user_model, _create_user_column(key, mixin))
             for name, mixin in zip(_NAMES, _MIXINS, strict=True)
         ]
-        models = known[user_model] = Models(*classes[:4], user_model)
+        models = known[user_model] = Models(classes[0], classes[1], classes[2], classes[3], user_model)
         watch_user_model(user_model, [item.__table__ for item in classes])
     if sealer is not None:
         bind_sealer(models, sealer)
@@ -379,10 +380,11 @@ def read_models(models: Any, user_model: Any = None) -> Models:
             raise ConfigurationError(f"models must give {name}, a class with {mixin.__name__}")
         if not hasattr(class_, "user_id"):
             raise ConfigurationError(f"{class_.__name__} must declare user_id, of the type of your users' key")
-    result = models if isinstance(models, Models) and user_model is None else Models(*found[:4], user_model)
+    if isinstance(models, Models) and user_model is None:
+        return models
     if user_model is not None:
         watch_user_model(user_model, [class_.__table__ for class_ in found if class_ is not None])
-    return result
+    return Models(found[0], found[1], found[2], found[3], user_model)
 
 
 def bind_sealer(models: Models, sealer: Sealer) -> None:

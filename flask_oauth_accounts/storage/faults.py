@@ -1,0 +1,81 @@
+"""What a database can answer instead of doing its work, told apart, and said as an error of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+
+from ..errors import StorageUnavailable
+
+_LOCK_TIMEOUT = {"55P03", 1205}
+_RETRY = {"40001", "40P01", 1213}
+_NO_PARENT = {"23503", 1452}
+_TAKEN = {"23505", 1062}
+_NO_TABLE = {"42P01", "42703", 1146, 1054}
+
+
+def _codes(error: BaseException) -> set[object]:
+    """SQLSTATE (PostgreSQL) and error number (MariaDB) of a driver's error."""
+    original = getattr(error, "orig", None)
+    first = (getattr(original, "args", None) or (None,))[0]
+    return {getattr(original, "sqlstate", None), getattr(original, "pgcode", None), first} - {None}
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether another transaction, perhaps the host's own, holds what this one needs."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    text = str(error.orig)
+    return bool(_codes(error) & _LOCK_TIMEOUT) or "database is locked" in text or "table is locked" in text
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether the database gave this transaction up in favour of another one (deadlock, serialisation)."""
+    return isinstance(error, exc.DBAPIError) and bool(_codes(error) & _RETRY)
+
+
+def is_missing_parent(error: BaseException) -> bool:
+    """Whether a foreign key points to a row that nobody else can see yet."""
+    return isinstance(error, exc.IntegrityError) and bool(_codes(error) & _NO_PARENT)
+
+
+def is_unique_violation(error: BaseException) -> bool:
+    """Whether somebody else has the value of a unique key already."""
+    if not isinstance(error, exc.IntegrityError):
+        return False
+    text = str(error.orig)
+    return bool(_codes(error) & _TAKEN) or "UNIQUE constraint failed" in text or "PRIMARY KEY must be unique" in text
+
+
+def is_missing_table(error: BaseException) -> bool:
+    """Whether the tables of the package are not there, or are those of an older version."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    text = str(error.orig)
+    return bool(_codes(error) & _NO_TABLE) or "no such table" in text or "no such column" in text
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what SQLAlchemy raises into :class:`StorageUnavailable`, without any value of the statement.
+
+    :raises StorageUnavailable: for every error of the database.
+    """
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        if is_missing_table(error):
+            raise StorageUnavailable(
+                description="the tables are missing or out of date; run `flask oauth db upgrade`, "
+                "or your application's own migrations"
+            ) from error
+        if is_locked(error):
+            raise StorageUnavailable(description="the database stayed locked by another transaction") from error
+        if isinstance(error, exc.IntegrityError):
+            raise StorageUnavailable(
+                description="a constraint of the database refused a row: the user is gone, or the user model needs "
+                "a value that AccountPolicy.create_user does not give"
+            ) from error
+        raise StorageUnavailable(description=f"the database does not answer ({type(error).__name__})") from error

@@ -1,0 +1,201 @@
+"""The store behind all ports, on SQLAlchemy Core: no identity map, no host session, one transaction a method."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..errors import MissingTokenError
+from ..tokens import Protocol as TokenProtocol
+from ..tokens import StoredToken, TokenDict
+from .accounts import AccountMixin
+from .rows import TokenTable
+from .upkeep import UpkeepMixin
+from .work import Work
+
+_FREE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "retry_at": None, "failures": 0}
+
+
+class SQLAlchemyStore(AccountMixin, UpkeepMixin):
+    """Implements ``TokenStore``, ``AccountStore`` (``IdentityStore`` and ``EventSink``) and the upkeep."""
+
+    def load(
+        self, user_id: Any, name: str, account: str | None = None, *, protocol: TokenProtocol
+    ) -> StoredToken | None:
+        """Read a token by one query.
+
+        :param account: ``None`` for the one last logged in with, where there are several.
+        :raises StorageUnavailable: if the database does not answer.
+        """
+        key = self._known_user_id(user_id)
+        if key is None:
+            return None
+        access = self.token_tables[protocol]
+        c = access.table.c
+        query = access.select().where(c.user_id == key, c.name == name)
+        if account is not None:
+            query = query.where(c.account == account)
+        query = query.order_by(sa.func.coalesce(c.last_login_at, 0).desc(), c.id.desc()).limit(1)
+        return self._read(lambda connection: _first(access, connection, query))
+
+    def reload(self, stored: StoredToken) -> StoredToken | None:
+        """Read the same row again, in a new transaction."""
+        access = self.token_tables[stored.protocol]
+        query = access.select().where(access.table.c.id == stored.id)
+        return self._read(lambda connection: _first(access, connection, query))
+
+    def save(
+        self,
+        user_id: Any,
+        name: str,
+        token: Mapping[str, Any],
+        account: str = "",
+        *,
+        protocol: TokenProtocol,
+        identity_id: Any = None,
+        requested_scope: str | None = None,
+        now: float,
+    ) -> StoredToken:
+        """Insert or replace the token of one account; a new consent clears status, lease and back-off.
+
+        What the token leaves out of ``refresh_token``, ``scope`` and ``id_token`` stays as it is stored.
+
+        :raises InvalidTokenError: if the token has no access token.
+        :raises StorageUnavailable: if the database does not answer, or there is no such user.
+        """
+        key = self.read_user_id(user_id)
+        access = self.token_tables[protocol]
+        plain = access.create_values(token, now)
+
+        def write(work: Work) -> StoredToken | None:
+            row_id = self._put_token(
+                work,
+                access,
+                plain,
+                (key, name, account),
+                identity_id=identity_id,
+                requested_scope=requested_scope,
+                now=now,
+                login=True,
+            )
+            return _first(access, work.connection, access.select().where(access.table.c.id == row_id))
+
+        stored = self._write(write)
+        if stored is None:
+            raise MissingTokenError(description="the token was deleted while it was being saved", provider=name)
+        return stored
+
+    def save_row(self, model: Any, user_or_id: Any, name: str, token: Mapping[str, Any], account: str = "") -> Any:
+        """What ``OAuth2Token.save`` does.
+
+        :return: the row as an instance of the model, detached.
+        """
+        stored = self.save(user_or_id, name, token, account, protocol=model._oauth_protocol, now=self.clock())
+
+        def read(connection: sa.Connection) -> Any:
+            with Session(connection, expire_on_commit=False) as session:
+                row = session.get(model, stored.id)
+                session.expunge_all()
+                return row
+
+        return self._read(read)
+
+    def claim(self, stored: StoredToken, *, owner: str, now: float, lease: float) -> StoredToken | None:
+        """Take the right to refresh this very version.
+
+        :param owner: who claims; different for every attempt.
+        :param lease: seconds for which the claim holds.
+        :return: the row with the lease; ``None`` if somebody was faster, or has failed since the row was read.
+        """
+        access = self.token_tables[stored.protocol]
+        c = access.table.c
+        if "lease_owner" not in c:
+            return None
+        is_free = sa.or_(c.lease_expires_at.is_(None), c.lease_expires_at <= now)
+        conditions = (c.status == "active", c.failures == stored.failures, is_free)
+        values: dict[str, Any] = {"lease_owner": owner, "lease_expires_at": now + lease}
+        if not self._update_version(stored, values, *conditions):
+            return None
+        return dataclasses.replace(stored, **values)
+
+    def commit_refresh(self, stored: StoredToken, *, owner: str, token: TokenDict, now: float) -> StoredToken | None:
+        """Write the refreshed token if the row still has this version.
+
+        :return: the row as written; ``None`` if it was rewritten or is gone.
+        """
+        access = self.token_tables[stored.protocol]
+        plain = access.create_values(token, now)
+        columns = {name: value for name, value in plain.items() if name not in access.secret_names}
+        columns |= {"status": "active", "last_error": None, "version": stored.version + 1, "updated_at": now}
+        columns |= {name: value for name, value in _FREE.items() if name in access.table.c}
+        sealed = access.seal(plain, stored.user_id, stored.name, stored.account)
+        if not self._update_version(stored, {**columns, **sealed}):
+            return None
+        merged = access.create_token({**stored.token, **plain})
+        del columns["updated_at"]
+        shown = {name: value for name, value in columns.items() if name in StoredToken.__dataclass_fields__}
+        return dataclasses.replace(stored, token=merged, unreadable=False, **shown)
+
+    def release(self, stored: StoredToken, *, owner: str, error: str, retry_at: float | None, failures: int) -> None:
+        """Give the claim back after a failure that passes.
+
+        :param error: its code, shown as the connection's health.
+        :param retry_at: seconds since the epoch before which nobody tries again.
+        """
+        access = self.token_tables[stored.protocol]
+        if "lease_owner" not in access.table.c:
+            return
+        values = {**_FREE, "retry_at": retry_at, "failures": failures, "last_error": error[:255] or None}
+        self._update_version(stored, values, access.table.c.lease_owner == owner)
+
+    def mark_reauth_required(self, stored: StoredToken, *, error: str) -> bool:
+        """Keep the row, but only a new consent revives it; the refresh token, which is dead, is dropped.
+
+        :return: ``False`` if the version has moved on.
+        """
+        values: dict[str, Any] = {"status": "reauth_required"}
+        if stored.protocol == "oauth2" and not stored.unreadable:
+            values |= {"refresh_token": None, "refresh_expires_at": None}
+        return self._end(stored, values, error)
+
+    def mark_revoked(self, stored: StoredToken, *, error: str | None = None) -> bool:
+        """Keep the row to show what became of it, without any secret.
+
+        :return: ``False`` if the version has moved on.
+        """
+        access = self.token_tables[stored.protocol]
+        return self._end(stored, {"status": "revoked", **dict.fromkeys(access.secret_names)}, error)
+
+    def delete_token(self, stored: StoredToken) -> bool:
+        """Delete the row, whatever its version is by now."""
+        table = self.token_tables[stored.protocol].table
+        return self._write(lambda work: self._delete(work, table, table.c.id == stored.id)) > 0
+
+    def _end(self, stored: StoredToken, values: dict[str, Any], error: str | None) -> bool:
+        columns = self.token_tables[stored.protocol].table.c
+        values = {**values, "version": stored.version + 1, "last_error": error[:255] if error else None}
+        values |= {name: value for name, value in _FREE.items() if name in columns}
+        return self._update_version(stored, {**values, "updated_at": self.clock()})
+
+    def _update_version(self, stored: StoredToken, values: dict[str, Any], *conditions: sa.ColumnElement[bool]) -> bool:
+        """Compare and swap: the row count says whether the row was still as it was read."""
+        table = self.token_tables[stored.protocol].table
+        statement = sa.update(table).where(table.c.id == stored.id, table.c.version == stored.version, *conditions)
+
+        def write(work: Work) -> bool:
+            changed = work.connection.execute(statement.values(values)).rowcount
+            if changed not in (0, 1):
+                raise sa.exc.InvalidRequestError("the driver does not count the rows that an UPDATE has matched")
+            work.touch(table, stored.id)
+            return changed == 1
+
+        return self._write(write)
+
+
+def _first(access: TokenTable, connection: sa.Connection, query: sa.Select[Any]) -> StoredToken | None:
+    row = connection.execute(query).mappings().first()
+    return None if row is None else access.read(row)

@@ -1,0 +1,213 @@
+"""Reading and mending many rows: lists for the command line, rotation of keys, orphans and old events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..errors import SealedValueError
+from ..protocols import Event
+from ..tokens import Protocol as TokenProtocol
+from ..tokens import StoredToken
+from .base import BaseStore
+from .rows import TokenTable
+from .sealed import create_context
+from .work import Work
+
+_HEAD = 48
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """One row of ``oauth_event``; ``created_at`` in seconds since the epoch."""
+
+    id: Any
+    created_at: float
+    event: Event
+
+
+@dataclass(frozen=True)
+class Resealed:
+    """What one batch of a key rotation did.
+
+    :ivar last_id: where the next batch goes on; ``None`` after the last one.
+    :ivar seen: rows looked at.
+    :ivar changed: rows sealed anew.
+    :ivar unreadable: rows with a secret that no key opens; left as they are.
+    """
+
+    last_id: Any | None
+    seen: int
+    changed: int
+    unreadable: int
+
+
+class UpkeepMixin(BaseStore):
+    """The part of the store that works on many users' rows."""
+
+    def iter_tokens(
+        self,
+        *,
+        protocol: TokenProtocol = "oauth2",
+        status: str | None = None,
+        expiring_before: float | None = None,
+        name: str | None = None,
+        user_id: Any = None,
+        batch: int = 500,
+    ) -> Iterator[StoredToken]:
+        """Go through tokens by primary key, each batch in a short transaction of its own.
+
+        :param status: only rows with this status.
+        :param expiring_before: only rows that expire before this, in seconds since the epoch.
+        :param batch: rows read at once.
+        """
+        access = self.token_tables[protocol]
+        c = access.table.c
+        query = access.select()
+        if status is not None:
+            query = query.where(c.status == status)
+        if expiring_before is not None:
+            query = query.where(c.expires_at < expiring_before) if "expires_at" in c else query.where(sa.false())
+        if name is not None:
+            query = query.where(c.name == name)
+        if user_id is not None:
+            query = query.where(c.user_id == self._known_user_id(user_id))
+        last: Any = None
+        while True:
+            rows = self._read_batch(access, query, last, batch)
+            yield from rows
+            if len(rows) < batch:
+                return
+            last = rows[-1].id
+
+    def _read_batch(self, access: TokenTable, query: sa.Select[Any], last: Any, batch: int) -> list[StoredToken]:
+        key = access.table.c.id
+        query = (query if last is None else query.where(key > last)).order_by(key).limit(batch)
+        return self._read(lambda connection: [access.read(row) for row in connection.execute(query).mappings()])
+
+    def list_events(
+        self,
+        *,
+        user_id: Any = None,
+        kind: str | None = None,
+        since: float | None = None,
+        before_id: Any = None,
+        limit: int = 100,
+    ) -> list[StoredEvent]:
+        """:return: events, the newest first.
+
+        :param since: seconds since the epoch.
+        :param before_id: only events older than this one, for the next page.
+        """
+        c = self.events.c
+        query = sa.select(self.events).order_by(c.id.desc()).limit(limit)
+        if user_id is not None:
+            query = query.where(c.user_id == self._known_user_id(user_id))
+        if kind is not None:
+            query = query.where(c.kind == kind)
+        if since is not None:
+            query = query.where(c.created_at >= since)
+        if before_id is not None:
+            query = query.where(c.id < before_id)
+        rows = self._fetch(query)
+        return [
+            StoredEvent(
+                row.id,
+                row.created_at,
+                Event(row.kind, row.outcome, row.name, row.user_id, row.identity_id, row.account, row.error),
+            )
+            for row in rows
+        ]
+
+    def purge_events(self, before: float) -> int:
+        """Delete old events.
+
+        :param before: seconds since the epoch.
+        :return: how many were deleted.
+        """
+        statement = sa.delete(self.events).where(self.events.c.created_at < before)
+        return self._write(lambda work: work.connection.execute(statement).rowcount)
+
+    def purge_orphans(self) -> int:
+        """Delete identities and tokens whose user is gone, where the database did not see to it itself.
+
+        :return: how many rows were deleted.
+        """
+
+        def write(work: Work) -> int:
+            count = 0
+            for table in (*(access.table for access in self.token_tables.values()), self.identities):
+                for foreign in table.c.user_id.foreign_keys:
+                    users = sa.select(foreign.column).scalar_subquery()
+                    statement = sa.delete(table).where(table.c.user_id.not_in(users))
+                    count += work.connection.execute(statement).rowcount
+            return count
+
+        return self._write(write)
+
+    def count_by_key(self, *, batch: int = 5_000) -> dict[str | None, int]:
+        """Count sealed secrets by the key that sealed them; ``None`` stands for what is not sealed.
+
+        :param batch: rows read at once.
+        """
+        counts: dict[str | None, int] = {}
+        for access in self.token_tables.values():
+            c = access.table.c
+            # The beginning names the key; the rest need not leave the database.
+            heads = [sa.func.substr(c[name], 1, _HEAD) for name in access.secret_names]
+            last: Any = None
+            while True:
+                query = sa.select(c.id, *heads).order_by(c.id).limit(batch)
+                rows = self._fetch(query if last is None else query.where(c.id > last))
+                for row in rows:
+                    for key_id in (self.sealer.key_id(head) for head in row[1:] if head is not None):
+                        counts[key_id] = counts.get(key_id, 0) + 1
+                if len(rows) < batch:
+                    break
+                last = rows[-1][0]
+        return counts
+
+    def _fetch(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        return self._read(lambda connection: connection.execute(query).all())
+
+    def reseal(self, protocol: TokenProtocol, *, after: Any = None, key_id: str, batch: int = 200) -> Resealed:
+        """Seal one batch of rows with the key that seals now; safe beside live traffic, and repeatable.
+
+        :param after: the :attr:`Resealed.last_id` of the batch before; ``None`` for the first.
+        :param key_id: the id of the key that seals now; values that carry it are left alone.
+        :param batch: rows looked at.
+        """
+        access = self.token_tables[protocol]
+        c = access.table.c
+        names = ("id", "user_id", "name", "account", "version", *access.secret_names)
+        query = sa.select(*(c[name] for name in names)).order_by(c.id).limit(batch)
+        query = query if after is None else query.where(c.id > after)
+        rows = self._read(lambda connection: connection.execute(query).mappings().all())
+        changed = unreadable = 0
+        for row in rows:
+            try:
+                values = self._reseal_row(access, row, key_id)
+            except SealedValueError:
+                unreadable += 1
+                continue
+            if values:
+                changed += self._write_resealed(access, row, values)
+        return Resealed(rows[-1]["id"] if len(rows) == batch else None, len(rows), changed, unreadable)
+
+    def _reseal_row(self, access: TokenTable, row: Any, key_id: str) -> dict[str, str]:
+        values = {}
+        for name in access.secret_names:
+            if row[name] is not None and self.sealer.key_id(row[name]) != key_id:
+                context = create_context(access.kind, name, row["user_id"], row["name"], row["account"])
+                values[name] = self.sealer.seal(self.sealer.unseal(row[name], context), context)
+        return values
+
+    def _write_resealed(self, access: TokenTable, row: Any, values: dict[str, str]) -> int:
+        """Write if nobody has written since; the version stays, because the token is the same."""
+        c = access.table.c
+        same = (c[name] == row[name] for name in values)
+        statement = sa.update(access.table).where(c.id == row["id"], c.version == row["version"], *same)
+        return self._write(lambda work: work.connection.execute(statement.values(values)).rowcount)
