@@ -22,6 +22,7 @@
     │   ├── UnsupportedTokenTypeError              neither Bearer nor OAuth 1
     │   ├── FetchTokenDeniedError                  OAuth 1: the provider refused to give a token
     │   ├── TokenRequestError                      RFC 6749 section 5.2: the token endpoint said no
+    │   ├── InsufficientScopeError                 the grant is narrower than what is needed
     │   ├── SealedValueError                       a stored secret does not open
     │   └── ReauthorizationRequired                only the user's new consent helps; carries ``url``
     ├── IdTokenError                               an ID token that may not be believed
@@ -291,6 +292,15 @@ class TokenRequestError(TokenError):
     visitor = "The sign-in service reported a problem. Please try again in a moment."
 
 
+class InsufficientScopeError(TokenError):
+    """The stored grant does not cover the scopes that are needed (RFC 6750 section 3.1)."""
+
+    code = "insufficient_scope"
+    status = 403
+    visitor = "This needs more permissions than you have given so far."
+    operator = "the stored grant does not cover the scopes that the view needs"
+
+
 class SealedValueError(TokenError):
     """A stored secret does not open: the key is gone, or the value was changed or moved."""
 
@@ -457,3 +467,44 @@ class StorageUnavailable(OAuthError):
     status = 503
     visitor = "Something on our side does not work at the moment. Please try again in a few minutes."
     operator = "the database or the cache does not answer"
+
+
+__all__ = [
+    "AccountError",
+    "AuthorizationDeniedError",
+    "CallbackError",
+    "ConfigurationError",
+    "CsrfError",
+    "EmailTakenError",
+    "ExpiredFlowError",
+    "FetchTokenDeniedError",
+    "IdTokenError",
+    "IdentityTakenError",
+    "InsufficientScopeError",
+    "InvalidClientError",
+    "InvalidTokenError",
+    "IssuerMismatchError",
+    "LastLoginMethodError",
+    "LoginRefusedError",
+    "MismatchingStateError",
+    "MissingCodeError",
+    "MissingRequestTokenError",
+    "MissingTokenError",
+    "MissingVerifierError",
+    "OAuthError",
+    "ProviderResponseError",
+    "ProviderUnavailable",
+    "ReauthorizationRequired",
+    "SealedValueError",
+    "SignupRefusedError",
+    "StorageUnavailable",
+    "SubjectMismatchError",
+    "TokenError",
+    "TokenExpiredError",
+    "TokenRequestError",
+    "UnknownConnectionError",
+    "UnknownProviderError",
+    "UnsupportedTokenTypeError",
+    "UntrustedHostError",
+    "UserInactiveError",
+]

@@ -1,0 +1,39 @@
+"""``flask oauth …``: one module for each group of commands; nothing is imported before a command runs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+
+COMMANDS = {
+    "db": ("db", "db_group"),
+    "dev-provider": ("dev_provider", "dev_provider_command"),
+}
+"""Name of the command → module in this folder and name in it."""
+
+
+class _LazyGroup(AppGroup):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, attribute = COMMANDS[cmd_name]
+        command: Any = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+        return command if isinstance(command, click.Command) else None
+
+
+def create_cli(app: Flask) -> None:
+    """Add ``flask oauth`` to an application's command line.
+
+    :param app: the application.
+    """
+    if "oauth" not in app.cli.commands:
+        app.cli.add_command(_LazyGroup("oauth", help="Accounts and tokens of OAuth and OpenID Connect providers."))

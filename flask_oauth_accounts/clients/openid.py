@@ -1,0 +1,255 @@
+"""OpenID Connect for one client: metadata, keys and ID tokens, put together from the client's settings."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from ..errors import ConfigurationError, IdTokenError, IssuerMismatchError
+from ..identity import UserInfo
+from ..protocols import Clock
+from ..providers import accepts_metadata_issuer, match_issuer
+from .base import ClientConfig
+from .oidc import (
+    KeySource,
+    MetadataSource,
+    check_userinfo_subject,
+    decode_userinfo,
+    validate_id_token,
+    validate_logout_token,
+)
+from .transport import Transport
+
+_STATIC_NAMES = {
+    "authorization_endpoint": "authorize_url",
+    "token_endpoint": "access_token_url",
+    "userinfo_endpoint": "userinfo_endpoint",
+    "jwks_uri": "jwks_uri",
+    "revocation_endpoint": "revocation_endpoint",
+    "introspection_endpoint": "introspection_endpoint",
+    "end_session_endpoint": "end_session_endpoint",
+}
+
+
+class OpenIDSupport:
+    """What an OAuth 2 client knows of its provider, beyond the two endpoints of RFC 6749.
+
+    :param config: the client's settings.
+    :param transport: the client's connections.
+    """
+
+    def __init__(self, config: ClientConfig, transport: Transport, *, clock: Clock = time.time) -> None:
+        self.config = config
+        self.clock = clock
+        static = {name: getattr(config, key) for name, key in _STATIC_NAMES.items() if getattr(config, key)}
+        self._metadata = MetadataSource(
+            transport,
+            provider=config.name,
+            url=config.server_metadata_url,
+            issuer=config.issuer,
+            issuer_aliases=self._issuer_aliases(),
+            static={**config.metadata, **static},
+            allow_http=config.allow_http,
+            clock=clock,
+        )
+        self._keys = KeySource(
+            transport,
+            provider=config.name,
+            uri=lambda: self.load_metadata().get("jwks_uri"),
+            jwks=config.jwks,
+            clock=clock,
+        )
+
+    def load_metadata(self) -> Mapping[str, Any]:
+        """The provider's metadata; what the application has set wins over what was discovered.
+
+        :raises OAuthError: if it cannot be had or names another issuer.
+        """
+        return self._metadata.load()
+
+    def fetch_jwk_set(self, *, force: bool = False) -> Mapping[str, Any]:
+        """The provider's keys (RFC 7517 section 5).
+
+        :param force: ask again.
+        :raises OAuthError: if they cannot be had.
+        """
+        return self._keys.fetch(force=force)
+
+    def issuer_or_none(self) -> str | None:
+        """The issuer from configuration, else from discovery, ``None`` where nobody says."""
+        if self.config.issuer:
+            return self.config.issuer
+        issuer = self.load_metadata().get("issuer") if self.config.server_metadata_url else None
+        return issuer if isinstance(issuer, str) and issuer else None
+
+    def _require_issuer(self) -> str:
+        issuer = self.issuer_or_none()
+        if issuer is None:
+            raise ConfigurationError(
+                f"{self.config.name} asks for openid, but nobody says who issues its ID tokens: set "
+                f"{self.config.name.upper()}_SERVER_METADATA_URL or {self.config.name.upper()}_ISSUER",
+                provider=self.config.name,
+            )
+        return issuer
+
+    def _issuer_aliases(self) -> tuple[str, ...]:
+        preset = self.config.preset
+        if preset is None:
+            return tuple(self.config.issuer_aliases)
+        template = (preset.issuer_template,) if preset.issuer_template else ()
+        return (*self.config.issuer_aliases, *preset.issuer_aliases, *template)
+
+    def check_callback_issuer(self, iss: str | None) -> None:
+        """Check ``iss`` of the authorization response (RFC 9207 section 2.4).
+
+        A provider whose issuer nobody has named is taken at its word, as there is nothing to compare with.
+
+        :raises IssuerMismatchError: if it is another server's, or missing although the provider has announced it.
+        """
+        if iss is None:
+            announced = self.load_metadata().get("authorization_response_iss_parameter_supported")
+            if announced is True:
+                raise IssuerMismatchError(provider=self.config.name)
+            return
+        expected = self.issuer_or_none()
+        if expected is None or iss == expected or iss in self.config.issuer_aliases:
+            return
+        preset = self.config.preset
+        if preset is not None and (iss in preset.issuer_aliases or self._is_tenant_of(expected, iss)):
+            return
+        raise IssuerMismatchError(provider=self.config.name)
+
+    def _is_tenant_of(self, expected: str, iss: str) -> bool:
+        preset = self.config.preset
+        template = preset.issuer_template if preset is not None else None
+        return bool(template) and expected == template and accepts_metadata_issuer(preset, None, iss)
+
+    def canonical_issuer(self, claims: Mapping[str, Any]) -> str:
+        """The one spelling of the issuer of a validated ID token that is stored.
+
+        :raises IdTokenError: if it is another issuer.
+        """
+        if claims.get("iss") in self.config.issuer_aliases:
+            return self._require_issuer()
+        return match_issuer(
+            self.config.preset, self.config.parameters, self._require_issuer(), claims, provider=self.config.name
+        )
+
+    def _accepts_claimed_issuer(self, claims: Mapping[str, Any]) -> bool:
+        try:
+            self.canonical_issuer(claims)
+        except IdTokenError:
+            return False
+        return True
+
+    def validate_id_token(
+        self,
+        id_token: str,
+        *,
+        nonce: str | None,
+        access_token: str | None = None,
+        max_age: int | None = None,
+        acr_values: str | None = None,
+        leeway: float | None = None,
+        issued_within: float | None = 86400.0,
+    ) -> UserInfo:
+        """Validate an ID token (OpenID Connect Core section 3.1.3.7).
+
+        :param nonce: the one that was sent, ``None`` if none was.
+        :param access_token: of the same answer, for ``at_hash``.
+        :param max_age: seconds since the last authentication, where that was asked for.
+        :param acr_values: the authentication contexts that were asked for, separated by spaces.
+        :param leeway: seconds of clock difference; 60 when left out.
+        :param issued_within: seconds since ``iat``.
+        :return: its claims.
+        :raises IdTokenError: if it may not be believed.
+        """
+        if leeway is None:
+            leeway = float(self.config.client_kwargs.get("leeway") or 60.0)
+        claims = validate_id_token(
+            id_token,
+            keys=self._keys,
+            issuer=self._accepts_claimed_issuer,
+            client_id=str(self.config.require("client_id")),
+            client_secret=self.config.client_secret,
+            algorithms=self.config.id_token_signing_algs,
+            nonce=nonce,
+            access_token=access_token,
+            max_age=max_age,
+            leeway=leeway,
+            now=self.clock(),
+            provider=self.config.name,
+            issued_within=issued_within,
+        )
+        if acr_values and claims.get("acr") not in acr_values.split():
+            raise IdTokenError(description="acr is none of those that were asked for", provider=self.config.name)
+        return claims
+
+    def check_refreshed_id_token(self, id_token: str, old_id_token: str | None, account: str) -> None:
+        """Validate the ID token of a refresh answer (OpenID Connect Core section 12.2): the same subject as before.
+
+        :param old_id_token: the stored one, if there is one.
+        :param account: the stored subject, for providers whose subject is ``sub``.
+        :raises IdTokenError: if it may not be believed or is about somebody else.
+        """
+        claims = self.validate_id_token(id_token, nonce=None)
+        expected = _read_subject(old_id_token) if old_id_token else None
+        preset = self.config.preset
+        if expected is None and account and (preset is None or preset.profile.subject == "sub"):
+            expected = account
+        if expected is not None and claims.get("sub") != expected:
+            raise IdTokenError(description="the refreshed ID token is about another subject", provider=self.config.name)
+
+    def validate_logout_token(self, logout_token: str) -> dict[str, Any]:
+        """Validate a logout token (Back-Channel Logout 1.0 section 2.6).
+
+        :raises IdTokenError: if it may not be believed.
+        """
+        claims = validate_logout_token(
+            logout_token,
+            keys=self._keys,
+            issuer=self._accepts_claimed_issuer,
+            client_id=str(self.config.require("client_id")),
+            client_secret=self.config.client_secret,
+            algorithms=self.config.id_token_signing_algs,
+            now=self.clock(),
+            provider=self.config.name,
+        )
+        return {**claims, "iss": self.canonical_issuer(claims)}
+
+    def read_userinfo(self, response: requests.Response, *, subject: str | None) -> UserInfo:
+        """Read a userinfo answer, plain or signed (OpenID Connect Core section 5.3.2).
+
+        :param subject: ``sub`` that it must repeat, where an ID token gave one.
+        :raises InvalidTokenError: if the endpoint does not accept the token.
+        :raises ProviderUnavailable: for 429 and 5xx.
+        :raises ProviderResponseError: if it makes no sense, its signature does not hold or it is about somebody else.
+        """
+        userinfo = decode_userinfo(
+            response,
+            provider=self.config.name,
+            keys=self._keys,
+            issuer=self._accepts_claimed_issuer,
+            client_id=str(self.config.client_id or ""),
+            client_secret=self.config.client_secret,
+            algorithms=self.config.id_token_signing_algs,
+        )
+        if subject is not None:
+            check_userinfo_subject({"sub": subject}, userinfo, provider=self.config.name)
+        return UserInfo(userinfo)
+
+
+def _read_subject(id_token: str) -> str | None:
+    """``sub`` of an ID token that was validated before it was stored."""
+    try:
+        payload = id_token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return None
+    subject = claims.get("sub") if isinstance(claims, dict) else None
+    return subject if isinstance(subject, str) else None

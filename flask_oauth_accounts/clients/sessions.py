@@ -1,0 +1,154 @@
+"""requests-oauthlib's sessions, one for each call, with this package's transport and hooks.
+
+A session is never shared or reused: it holds one token, and replacing the token of a session leaves parts of the old
+one behind. What is shared is the transport's connection pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+from oauthlib.oauth2.rfc6749.tokens import prepare_bearer_body, prepare_bearer_headers, prepare_bearer_uri
+from requests_oauthlib import OAuth1Session, OAuth2Session
+
+from ..errors import ConfigurationError
+from .signing import SigningClient
+from .transport import PooledSession, Transport
+
+Hook = Callable[..., Any]
+
+HOOKS = (
+    "access_token_request",
+    "access_token_response",
+    "refresh_token_request",
+    "refresh_token_response",
+    "protected_request",
+    "revoke_token_request",
+    "introspect_token_request",
+)
+
+
+class _Hooks:
+    """Compliance hooks by type, in the order in which they were registered."""
+
+    def __init__(self) -> None:
+        self._hooks: dict[str, list[Hook]] = {}
+
+    def add(self, kind: str, hook: Hook) -> None:
+        if kind not in HOOKS:
+            raise ConfigurationError(f"there is no compliance hook {kind!r}; known are {', '.join(HOOKS)}")
+        self._hooks.setdefault(kind, []).append(hook)
+
+    def request(self, kind: str, url: str, headers: dict[str, str], data: Any) -> tuple[str, dict[str, str], Any]:
+        for hook in self._hooks.get(kind, ()):
+            url, headers, data = hook(url, headers, data)
+        return url, headers, data
+
+    def response(self, kind: str, response: requests.Response) -> requests.Response:
+        for hook in self._hooks.get(kind, ()):
+            response = hook(response) or response
+        return response
+
+
+class OAuth2ClientSession(OAuth2Session, PooledSession):
+    """An OAuth 2 session for one call.
+
+    :param transport: the client's connections.
+    :param client_id: of this client.
+    :param access_token: the Bearer token, or ``None`` to send none.
+    :param placement: where the token goes (RFC 6750 section 2): ``header``, ``uri`` or ``body``.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        client_id: str | None,
+        access_token: str | None = None,
+        placement: str = "header",
+    ) -> None:
+        token = {"access_token": access_token, "token_type": "Bearer"} if access_token else None
+        super().__init__(client_id, token=token)
+        self.hooks_by_type = _Hooks()
+        self._access_token = access_token
+        self._placement = placement
+        transport.prepare(self)
+
+    def register_compliance_hook(self, hook_type: str, hook: Hook) -> None:
+        """Add a hook; ``protected_request(url, headers, data)`` sees the token already placed.
+
+        :raises ConfigurationError: for an unknown type.
+        """
+        self.hooks_by_type.add(hook_type, hook)
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        withhold_token: bool = False,
+        **kwargs: Any,
+    ) -> requests.Response:
+        """Add the token, as oauthlib writes it, and send; the transport's block around it bounds time and size."""
+        sent_headers: dict[str, str] = dict(headers or {})
+        if self._access_token and not withhold_token:
+            url, sent_headers, data = self._place_token(url, sent_headers, data)
+        return requests.Session.request(self, method, url, data=data, headers=sent_headers, **kwargs)
+
+    def _place_token(self, url: str, headers: dict[str, str], data: Any = None) -> tuple[str, dict[str, str], Any]:
+        """Put the token where the provider wants it, then let the hooks see the result (RFC 6750 section 2).
+
+        :return: what to send.
+        """
+        if self._access_token is None:
+            return url, headers, data
+        if self._placement == "uri":
+            url = prepare_bearer_uri(self._access_token, url)
+        elif self._placement == "body":
+            data = self._place_in_body(data, headers)
+        else:
+            headers = prepare_bearer_headers(self._access_token, headers)
+        return self.hooks_by_type.request("protected_request", url, headers, data)
+
+    def _place_in_body(self, data: Any, headers: dict[str, str]) -> str:
+        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        text = (
+            data.decode() if isinstance(data, bytes) else data if isinstance(data, str) else urlencode(data or {}, True)
+        )
+        return str(prepare_bearer_body(self._access_token or "", text))
+
+
+class OAuth1ClientSession(OAuth1Session, PooledSession):
+    """An OAuth 1 session for one call; knows the hooks that requests-oauthlib's own does not have.
+
+    :param transport: the client's connections.
+    :param client_key: this client's id.
+    :param signing: keywords of :class:`requests_oauthlib.OAuth1`.
+    """
+
+    def __init__(self, transport: Transport, client_key: str, **signing: Any) -> None:
+        super().__init__(client_key, client_class=SigningClient, **signing)
+        self.hooks_by_type = _Hooks()
+        transport.prepare(self)
+
+    def register_compliance_hook(self, hook_type: str, hook: Hook) -> None:
+        """Add a hook; ``protected_request(url, headers, data)`` sees the signed request.
+
+        :raises ConfigurationError: for an unknown type.
+        """
+        self.hooks_by_type.add(hook_type, hook)
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Sign, then let the hooks see what will be sent."""
+        prepared = super().prepare_request(request)
+        url, headers, data = self.hooks_by_type.request(
+            "protected_request", str(prepared.url), dict(prepared.headers), prepared.body
+        )
+        prepared.url = url
+        prepared.headers.clear()
+        prepared.headers.update(headers)
+        prepared.body = data
+        return prepared

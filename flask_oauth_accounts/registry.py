@@ -1,0 +1,388 @@
+"""The registry: clients by name, for any number of applications.
+
+A registry keeps what was registered and nothing of any application. What belongs to one application – its settings,
+its caches, the clients built from its configuration – lies in that application's :class:`AppState`.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from flask import Flask, current_app, has_app_context, session
+from werkzeug.local import LocalProxy
+
+from . import signals
+from .clients.base import check_arguments, config_key, create_client_config, is_loopback, merge_settings
+from .clients.logs import silence_libraries
+from .config import Settings
+from .errors import ConfigurationError
+from .providers import find_preset
+from .remote_app import OAuth1App, OAuth2App, RemoteApp, Runtime
+from .remote_app.adapters import adapt_callbacks, find_current_user, find_current_user_id, find_flask_cache
+from .remote_app.flow_stores import CacheFlowStore, SessionFlowStore, is_null_cache, refuse_null_cache
+from .vault.keys import KeyRing
+
+EXTENSION_KEY = "flask_oauth_accounts"
+
+FetchToken = Callable[[str], Mapping[str, Any] | None]
+UpdateToken = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What was given to :meth:`OAuth.register`."""
+
+    name: str
+    overwrite: bool
+    arguments: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _RegistryState:
+    """What one registry is in one application."""
+
+    runtime: Runtime
+    cache: Any = None
+    fetch_token: FetchToken | None = None
+    update_token: UpdateToken | None = None
+    clients: dict[str, tuple[_Entry, RemoteApp]] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+class AppState:
+    """What belongs to one application; lies in ``app.extensions["flask_oauth_accounts"]``.
+
+    :ivar settings: the package's configuration, checked.
+    :ivar oauth: the registry that the accounts stand on; the first one, where there are no accounts.
+    :ivar accounts: what :class:`~flask_oauth_accounts.extension.OAuthAccounts` has set up, ``None`` without it.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._app = weakref.ref(app)
+        self.settings = Settings.from_mapping(app.config)
+        self.registries: dict[OAuth, _RegistryState] = {}
+        self.accounts: Any = None
+
+    @property
+    def app(self) -> Flask:
+        """The application."""
+        app = self._app()
+        if app is None:
+            raise ConfigurationError("the application is gone")
+        return app
+
+    @property
+    def oauth(self) -> OAuth:
+        """The registry that the accounts stand on, else the first one."""
+        if self.accounts is not None:
+            oauth: OAuth = self.accounts.oauth
+            return oauth
+        return next(iter(self.registries))
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        """What seals secrets: ``OAUTH_ACCOUNTS_KEYS``, and keys derived from ``SECRET_KEY`` and its fallbacks.
+
+        :raises ConfigurationError: if neither is set.
+        """
+        app = self.app
+        return KeyRing.from_configuration(
+            self.settings.keys, app.secret_key, app.config.get("SECRET_KEY_FALLBACKS") or ()
+        )
+
+    @property
+    def cache(self) -> Any:
+        """Where pending things wait: the registry's cache, else the application's Flask-Caching, else ``None``."""
+        return self.find_cache(self.oauth)
+
+    def find_cache(self, oauth: OAuth) -> Any:
+        """:return: the cache of a registry, ``None`` where there is none that remembers."""
+        cache = self.find_any_cache(oauth)
+        return None if cache is None or is_null_cache(cache) else cache
+
+    def find_any_cache(self, oauth: OAuth) -> Any:
+        """As :meth:`find_cache`, but also one that forgets everything."""
+        given = self.registries[oauth].cache
+        return given if given is not None else find_flask_cache(self.app)
+
+    def allow_http(self, host: str) -> bool:
+        """Whether a host may do without TLS: this machine in debug and testing, and what the operator names."""
+        host = host.lower()
+        if host in self.settings.allow_http:
+            return True
+        return is_loopback(host) and bool(self.app.debug or self.app.testing)
+
+
+def ensure_state(app: Flask) -> AppState:
+    """The state of an application, created where there is none.
+
+    :raises ConfigurationError: if a setting of the package is unknown or of the wrong kind.
+    """
+    state = app.extensions.get(EXTENSION_KEY)
+    if state is None:
+        state = app.extensions[EXTENSION_KEY] = AppState(app)
+    return state  # type: ignore[no-any-return]
+
+
+def get_state(app: Flask | None = None) -> AppState:
+    """The state of an application.
+
+    :param app: the current one when left out.
+    :raises ConfigurationError: if the package is not set up on it.
+    """
+    state = (app or current_app).extensions.get(EXTENSION_KEY)
+    if state is None:
+        raise ConfigurationError("flask_oauth_accounts is not set up on this application: call init_app(app) first")
+    return state  # type: ignore[no-any-return]
+
+
+class OAuth:
+    """A registry of OAuth 1, OAuth 2 and OpenID Connect clients, with the interface of Authlib's Flask client.
+
+    :param app: an application to bind to at once; :meth:`init_app` binds later, and to any number.
+    :param cache: anything with ``get(key)`` and ``set(key, value, seconds)``, for pending logins. The application's own
+        Flask-Caching is found by itself.
+    :param fetch_token: called with a client's name; returns the current user's token as a dictionary, or ``None``.
+    :param update_token: called after a refresh with a client's name and the new token.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        cache: Any = None,
+        fetch_token: FetchToken | None = None,
+        update_token: UpdateToken | None = None,
+    ) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._given = (cache, fetch_token, update_token)
+        self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
+        silence_libraries()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(
+        self,
+        app: Flask,
+        cache: Any = None,
+        fetch_token: FetchToken | None = None,
+        update_token: UpdateToken | None = None,
+    ) -> None:
+        """Bind to an application; what is given here goes before what the constructor was given.
+
+        :param app: the application.
+        :param cache: see :class:`OAuth`.
+        :param fetch_token: see :class:`OAuth`.
+        :param update_token: see :class:`OAuth`.
+        :raises ConfigurationError: if a setting of the package is unknown or of the wrong kind.
+        """
+        state = ensure_state(app)
+        before = state.registries.get(self)
+        known = (before.cache, before.fetch_token, before.update_token) if before else self._given
+        given = (cache, fetch_token, update_token)
+        chosen = [new if new is not None else old for new, old in zip(given, known, strict=True)]
+        state.registries[self] = _RegistryState(_create_runtime(self, state), *chosen)
+        self._apps.add(app)
+
+    def attach_accounts(self, app: Flask, **runtime: Any) -> None:
+        """Lend the clients of one application its stored tokens; :class:`OAuthAccounts` calls this.
+
+        :param runtime: fields of :class:`~flask_oauth_accounts.remote_app.Runtime` to replace.
+        """
+        state = get_state(app)
+        mine = state.registries[self]
+        state.registries[self] = replace(mine, runtime=replace(mine.runtime, **runtime), clients={})
+
+    # -- what the application gave ------------------------------------------------------------------------------------
+
+    @property
+    def app(self) -> Flask | None:
+        """The current application if it is one of this registry's, else the only one, else ``None``."""
+        state = self._find_state()
+        return state.app if state is not None else None
+
+    @property
+    def cache(self) -> Any:
+        """The cache that was given, ``None`` by default."""
+        mine = self._find_mine()
+        return mine.cache if mine else self._given[0]
+
+    @property
+    def fetch_token(self) -> FetchToken | None:
+        """The function that was given, ``None`` by default."""
+        mine = self._find_mine()
+        return mine.fetch_token if mine else self._given[1]
+
+    @property
+    def update_token(self) -> UpdateToken | None:
+        """The function that was given, ``None`` by default."""
+        mine = self._find_mine()
+        return mine.update_token if mine else self._given[2]
+
+    def _find_state(self) -> AppState | None:
+        if has_app_context():
+            state: AppState | None = current_app.extensions.get(EXTENSION_KEY)
+            return state if state is not None and self in state.registries else None
+        apps = list(self._apps)
+        return get_state(apps[0]) if len(apps) == 1 else None
+
+    def _find_mine(self) -> _RegistryState | None:
+        state = self._find_state()
+        return state.registries[self] if state is not None else None
+
+    # -- clients ------------------------------------------------------------------------------------------------------
+
+    def register(self, name: str, overwrite: bool = False, **kwargs: Any) -> Any:
+        """Add a client, or replace the one of that name.
+
+        :param name: of the client; ``oauth.<name>`` gives it.
+        :param overwrite: let the configuration win over the arguments.
+        :param kwargs: the client's settings; see the documentation. What is not given is read from the configuration
+            keys ``{NAME}_{KEY}`` when the client is first built, then from the preset.
+        :return: the client, or a proxy that works once an application is there.
+        :raises TypeError: for an unknown argument; the sentence names the nearest known one.
+        :raises ConfigurationError: if the client cannot work as it is described.
+        """
+        preset = find_preset(str(kwargs.get("preset") or name))
+        check_arguments(kwargs, [item.name for item in preset.placeholders] if preset else ())
+        arguments = {key: dict(value) if isinstance(value, dict) else value for key, value in kwargs.items()}
+        self._entries[name] = _Entry(name, overwrite, arguments)
+        if self._find_state() is not None:
+            return self.create_client(name)
+        return LocalProxy(lambda: self._require_client(name))
+
+    def unregister(self, name: str) -> None:
+        """Remove a client; a name that is not there is no error.
+
+        :param name: of the client.
+        """
+        self._entries.pop(name, None)
+
+    def list_names(self) -> tuple[str, ...]:
+        """The names in the order of registration; no client is built."""
+        return tuple(self._entries)
+
+    def create_client(self, name: str) -> Any:
+        """Give the client of that name, always the same one within an application.
+
+        :param name: as it was registered.
+        :return: the client, or ``None`` if there is none.
+        :raises RuntimeError: before :meth:`init_app`.
+        :raises ConfigurationError: if the client cannot work as it is configured.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        state = self._find_state()
+        if state is None:
+            raise ConfigurationError("OAuth is not init with Flask app.")
+        mine = state.registries[self]
+        built = mine.clients.get(name)
+        if built is not None and built[0] is entry:
+            return built[1]
+        with mine.lock:
+            built = mine.clients.get(name)
+            if built is None or built[0] is not entry:
+                built = mine.clients[name] = (entry, self._build(entry, state, mine))
+        return built[1]
+
+    def _require_client(self, name: str) -> Any:
+        client = self.create_client(name)
+        if client is None:
+            raise AttributeError(f"No such client: {name}")
+        return client
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._require_client(name)
+
+    def __repr__(self) -> str:
+        return f"<OAuth {', '.join(self._entries) or 'without clients'}>"
+
+    def validate(self, app: Flask) -> None:
+        """Check the settings of every client without building one.
+
+        :param app: the application whose configuration counts.
+        :raises ConfigurationError: for the first client that cannot work, with the key and the remedy.
+        """
+        state = get_state(app)
+        for entry in self._entries.values():
+            config = self._describe(entry, state)
+            if config.client_id is None and (config.authorize_url or config.server_metadata_url):
+                raise ConfigurationError(
+                    f"{config_key(entry.name, 'client_id')} is not set: take it from the provider's console, or give "
+                    f'client_id to register("{entry.name}")',
+                    provider=entry.name,
+                )
+            if config.is_oauth1 and entry.arguments.get("save_request_token") is None:
+                refuse_null_cache(state.find_any_cache(self), entry.name)
+
+    def _describe(self, entry: _Entry, state: AppState) -> Any:
+        cls = entry.arguments.get("client_cls")
+        registration = merge_settings(
+            entry.name,
+            entry.arguments,
+            state.app.config,
+            overwrite=entry.overwrite,
+            defaults=getattr(cls, "OAUTH_APP_CONFIG", None),
+        )
+        return create_client_config(registration, allow_http=state.allow_http)
+
+    def _build(self, entry: _Entry, state: AppState, mine: _RegistryState) -> RemoteApp:
+        config = self._describe(entry, state)
+        cls: type[RemoteApp] = entry.arguments.get("client_cls") or (OAuth1App if config.is_oauth1 else OAuth2App)
+        if not isinstance(cls, type) or not issubclass(cls, OAuth1App if config.is_oauth1 else OAuth2App):
+            wanted = "OAuth1App" if config.is_oauth1 else "OAuth2App"
+            raise ConfigurationError(f"client_cls of {entry.name} must be a subclass of {wanted}", provider=entry.name)
+
+        def after_refresh(token: Mapping[str, Any]) -> None:
+            user = find_current_user(state.app)
+            signals.token_update.send(state.app, name=entry.name, user=user, account="", token=token)
+
+        callbacks = adapt_callbacks(
+            entry.name,
+            entry.arguments,
+            fetch_token=mine.fetch_token,
+            update_token=mine.update_token,
+            after_refresh=after_refresh,
+        )
+        return cls(config, mine.runtime, callbacks)
+
+
+def _create_runtime(oauth: OAuth, state: AppState) -> Runtime:
+    # The application holds its state, the state holds this runtime: a reference back would keep all of them alive.
+    find_state = weakref.ref(state)
+
+    def current() -> AppState:
+        found = find_state()
+        assert found is not None
+        return found
+
+    def flows() -> CacheFlowStore | SessionFlowStore:
+        state = current()
+        cache = state.find_cache(oauth)
+        if cache is None:
+            return SessionFlowStore(session, state.keys, max_pending=state.settings.max_pending)
+        return CacheFlowStore(cache, state.keys, max_pending=state.settings.max_pending)
+
+    return Runtime(
+        settings=state.settings,
+        flows=flows,
+        session=lambda: session,
+        current_user_id=lambda: find_current_user_id(current().app),
+        allow_http=lambda host: current().allow_http(host),
+        refuse_forgetful_cache=lambda name: refuse_null_cache(current().find_any_cache(oauth), name),
+    )
+
+
+def _find_current_oauth() -> OAuth:
+    return get_state().oauth
+
+
+current_oauth: OAuth = LocalProxy(_find_current_oauth)  # type: ignore[assignment]
+"""The registry of the current application."""
