@@ -15,6 +15,10 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CONSUMERS_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
 _SHARED_TENANTS = ("common", "organizations")
 
+# Whoever answers at these addresses says who somebody is.
+_DECISIVE = ("api_base_url", "userinfo_endpoint", "access_token_url")
+_DECISIVE_OPENID = (*_DECISIVE, "server_metadata_url", "issuer", "jwks_uri", "jwks")
+
 
 def account_issuer(preset: Preset | None, parameters: Mapping[str, str], registration: Mapping[str, Any]) -> str | None:
     """Decide whose subjects a client without an ID token reads.
@@ -32,8 +36,7 @@ def account_issuer(preset: Preset | None, parameters: Mapping[str, str], registr
     own = preset.settings(values) if preset and values is not None else {}
     if registration.get("issuer") and registration["issuer"] != own.get("issuer"):
         return str(registration["issuer"])
-    decisive = ("api_base_url", "userinfo_endpoint", "access_token_url")
-    if preset and values is not None and all(registration.get(key) == own.get(key) for key in decisive):
+    if preset and values is not None and all(registration.get(key) == own.get(key) for key in _DECISIVE):
         if own.get("issuer"):
             return str(own["issuer"])
         if preset.account_issuer:
@@ -43,6 +46,22 @@ def account_issuer(preset: Preset | None, parameters: Mapping[str, str], registr
         if parts.scheme and parts.hostname:
             return f"{parts.scheme}://{parts.netloc.lower()}"
     return None
+
+
+def decide_email_trust(preset: Preset | None, parameters: Mapping[str, str], registration: Mapping[str, Any]) -> bool:
+    """Decide whether a client's "verified" may link accounts, where the operator allows that at all.
+
+    The preset's good name belongs to its provider, not to another server that is asked under the same name.
+
+    :param preset: the provider's facts, if there are any.
+    :param parameters: values of the preset's placeholders.
+    :param registration: the merged arguments of the client.
+    """
+    if preset is None or not preset.trusts_email:
+        return False
+    own = preset.settings(parameters)
+    keys = _DECISIVE_OPENID if preset.is_openid else _DECISIVE
+    return all((registration.get(key) or None) == own.get(key) for key in keys)
 
 
 def _complete(preset: Preset, parameters: Mapping[str, str]) -> dict[str, str] | None:

@@ -37,7 +37,7 @@ class Placeholder:
 
     :ivar name: in lower case; the configuration key is ``{NAME}_{PLACEHOLDER}`` in upper case.
     :ivar kind: what fits: ``hostname`` (with a port where needed), ``label`` (one part of a host name), ``segment``
-        (one part of a path), ``base_url`` (scheme, host, perhaps a path) or ``list`` (segments that stand in no address).
+        (one part of a path), ``base_url`` (scheme, host, perhaps a path) or ``list`` (segments that are in no address).
     :ivar default: taken where nothing is given; ``None`` makes the placeholder required, ``""`` leaves it out.
     :ivar description: one sentence for the documentation.
     """

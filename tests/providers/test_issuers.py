@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from flask_oauth_accounts.errors import IdTokenError
-from flask_oauth_accounts.providers import accepts_metadata_issuer, account_issuer, load_preset, match_issuer
+from flask_oauth_accounts.providers import (
+    accepts_metadata_issuer,
+    account_issuer,
+    decide_email_trust,
+    load_preset,
+    match_issuer,
+)
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 OTHER = "11111111-2222-3333-4444-555555555555"
@@ -151,6 +157,30 @@ def test_e10_moved_endpoints_beat_an_issuer_that_stayed() -> None:
     github = load_preset("github")
     moved = {**github.settings(), "api_base_url": "https://git.example.com/api/v3/"}
     assert account_issuer(github, {}, moved) == "https://git.example.com"
+
+
+@pytest.mark.parametrize("key", ["google", "github", "apple", "x"])
+def test_e04_trust_in_addresses_stays_with_the_provider(key: str) -> None:
+    """An own server under a trusted preset's name could otherwise open any account by its e-mail address."""
+    preset = load_preset(key)
+    own = preset.settings()
+    assert decide_email_trust(preset, {}, own)
+    assert decide_email_trust(preset, {}, {**own, "jwks": None, "authorize_url": "https://proxy.example.com/"})
+    for name in ("access_token_url", "userinfo_endpoint", "api_base_url"):
+        assert not decide_email_trust(preset, {}, {**own, name: "https://evil.example.com/"})
+    if preset.is_openid:
+        for name in ("server_metadata_url", "issuer", "jwks_uri"):
+            assert not decide_email_trust(preset, {}, {**own, name: "https://evil.example.com/"})
+        assert not decide_email_trust(preset, {}, {**own, "jwks": {"keys": []}})
+        moved = preset.settings(metadata_url="https://evil.example.com/.well-known/openid-configuration")
+        assert not decide_email_trust(preset, {}, moved)
+
+
+def test_e04_others_are_never_trusted() -> None:
+    """A provider that nobody described, or one that does not verify, proves nothing by an address."""
+    assert not decide_email_trust(None, {}, {})
+    facebook = load_preset("facebook")
+    assert not decide_email_trust(facebook, {}, facebook.settings())
 
 
 def test_instances_are_apart() -> None:
