@@ -6,13 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey
 
 AUDIENCE = "https://appleid.apple.com"
 MAX_LIFETIME = 15_777_000
@@ -70,6 +69,10 @@ def _read_pem(key: str, value: str) -> str:
 
 
 def _import_key(pem: str, name: str) -> ECKey:
+    # Imported here, so that applications without Apple do not pay for it at start.
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey
+
     try:
         key = ECKey.import_key(pem)
         usable = key.curve_name == "P-256" and key.is_private
@@ -99,6 +102,8 @@ def create_apple_client_secret(  # noqa: PLR0917 - in the order of Apple's page
     :return: the JWT.
     :raises ConfigurationError: if the key is not usable or the lifetime is out of range.
     """
+    from joserfc import jwt
+
     if not 0 < lifetime <= MAX_LIFETIME:
         raise ConfigurationError(f"the lifetime of Apple's client secret must be 1 to {MAX_LIFETIME} seconds")
     key = _import_key(private_key_pem, "Apple's private key")
