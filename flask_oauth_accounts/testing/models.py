@@ -67,7 +67,7 @@ class DevClient:
 
     client_id: str
     client_secret: str | None = field(default=None, repr=False)
-    name: str = "Your application"
+    name: str = "Demo application"
     redirect_uris: tuple[str, ...] = ()
     post_logout_redirect_uris: tuple[str, ...] = ()
     any_loopback_redirect: bool = False

@@ -18,6 +18,7 @@ from oauthlib.oauth2 import (
     FatalClientError,
     IntrospectEndpoint,
     InvalidRequestError,
+    MismatchingRedirectURIError,
     OAuth2Error,
     RefreshTokenGrant,
     ResourceEndpoint,
@@ -72,6 +73,14 @@ class OAuth2Server(AuthorizationEndpoint, TokenEndpoint, ResourceEndpoint, Revoc
         IntrospectEndpoint.__init__(self, validator)
 
 
+def _explain(error: FatalClientError) -> str:
+    """A sentence for whoever has to mend the application."""
+    reason = (error.description or error.error or "").rstrip(".")
+    if isinstance(error, MismatchingRedirectURIError):
+        return f"{reason}: {request.args.get('redirect_uri')} is neither registered for this client nor on loopback."
+    return f"{reason}."
+
+
 def _whole(seconds: float | None) -> float | None:
     return int(seconds) if seconds is not None and seconds == int(seconds) else seconds
 
@@ -97,7 +106,7 @@ class OAuth2Views:
         try:
             scopes, info = self.server.validate_authorization_request(uri)
         except FatalClientError as error:
-            return create_error_page(error.description or error.error or "")
+            return create_error_page(_explain(error))
         except OAuth2Error as error:
             return self._send_error(error)
         except ValueError:

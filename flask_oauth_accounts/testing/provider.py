@@ -193,7 +193,7 @@ class DevProvider(Scripting):
         *,
         client_secret: str | None = None,
         public: bool = False,
-        name: str = "Your application",
+        name: str = "Demo application",
         redirect_uris: Sequence[str] = (),
         post_logout_redirect_uris: Sequence[str] = (),
         any_loopback_redirect: bool = False,

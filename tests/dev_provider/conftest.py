@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-from flask_oauth_accounts.testing.pytest_plugin import oauth_provider as oauth_provider
+from flask_oauth_accounts.testing.pytest_plugin import oauth_provider
+
+__all__ = ["oauth_provider"]

@@ -10,7 +10,9 @@ from flask import Blueprint, Flask, session, url_for
 from werkzeug.wrappers import Response
 
 from flask_oauth_accounts.testing import DevProvider, oauth_login
-from flask_oauth_accounts.testing.pytest_plugin import oauth_session_provider as oauth_session_provider
+from flask_oauth_accounts.testing.pytest_plugin import oauth_session_provider
+
+__all__ = ["oauth_session_provider"]
 
 
 def create_app(provider: DevProvider, kind: str, **options: Any) -> Flask:
@@ -34,8 +36,9 @@ def create_app(provider: DevProvider, kind: str, **options: Any) -> Flask:
     def authorize(name: str) -> str:
         client = oauth.create_client(name)
         token = client.authorize_access_token()
-        session["user"] = (token.get("userinfo") or client.get("me", token=token).json()).get("name")
-        return session["user"]
+        name = str((token.get("userinfo") or client.get("me", token=token).json())["name"])
+        session["user"] = name
+        return name
 
     @views.get("/nothing/<name>")
     def nothing(name: str) -> str:

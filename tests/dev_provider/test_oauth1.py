@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -25,7 +25,7 @@ CALLBACK = "http://localhost:9876/back?keep=a%20b"
 class _RsaSha256Client(Client):
     """oauthlib's client with a signature method that oauthlib needs PyJWT for."""
 
-    SIGNATURE_METHODS: ClassVar[dict[str, Any]] = {
+    SIGNATURE_METHODS = {  # noqa: RUF012
         **Client.SIGNATURE_METHODS,
         "RSA-SHA256": lambda base, client: _sign(base, client.rsa_key),
     }

@@ -298,7 +298,7 @@ def test_code_is_bound_to_its_client_and_redirect_uri(oauth_provider: DevProvide
         callback = oauth_provider.authorize(url)
         thief = open_session(oauth_provider, **changed)
         thief.redirect_uri = CALLBACK if changed else "http://localhost/elsewhere"
-        with pytest.raises(OAuthError, match="invalid_grant|invalid_request"):
+        with pytest.raises(OAuthError, match=r"invalid_grant|invalid_request"):
             thief.fetch_token(
                 f"{oauth_provider.url}/oauth2/token", authorization_response=callback, code_verifier=VERIFIER
             )
@@ -369,7 +369,7 @@ def test_registered_redirect_uris_are_compared_whole(oauth_provider: DevProvider
     oauth_provider.add_client("exact", redirect_uris=["https://app.example/cb"])
     base = f"{oauth_provider.url}/oauth2/authorize?response_type=code&client_id=exact&redirect_uri="
     assert oauth_provider.authorize(base + "https://app.example/cb").startswith("https://app.example/cb?code=")
-    with pytest.raises(RuntimeError, match="400"):
+    with pytest.raises(RuntimeError, match=r"400 .*https://app.example/cb/ is neither registered"):
         oauth_provider.authorize(base + "https://app.example/cb/")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ import requests
 from oauthlib.oauth2 import is_secure_transport
 
 from flask_oauth_accounts.errors import ConfigurationError
-from flask_oauth_accounts.testing import DevProvider, DevUser
+from flask_oauth_accounts.testing import DevProvider, DevUser, keys
 
 
 def ask_for_token(provider: DevProvider, **options: Any) -> requests.Response:
@@ -48,7 +47,7 @@ def test_foreign_host_names_are_refused(oauth_provider: DevProvider) -> None:
 
 def test_unknown_setting_is_named() -> None:
     """A mistyped setting would silently test something else."""
-    with pytest.raises(ConfigurationError, match="rotate_tokens.*rotate_refresh_tokens"):
+    with pytest.raises(ConfigurationError, match=r"rotate_tokens.*rotate_refresh_tokens"):
         DevProvider(rotate_tokens=False)
 
 
@@ -78,12 +77,25 @@ def test_url_before_start_is_an_error() -> None:
         _ = DevProvider().url
 
 
-def test_start_is_fast() -> None:
-    """Every test with a provider of its own would pay for it; the limit is far above the usual few milliseconds."""
-    started = time.perf_counter()
-    with DevProvider() as provider:
-        requests.get(f"{provider.url}/.well-known/openid-configuration", timeout=10)
-    assert time.perf_counter() - started < 5
+def test_keys_are_generated_late_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test with a provider of its own would wait for RSA keys."""
+    made: list[str] = []
+    generate = keys._generate
+
+    def count(alg: str) -> keys.SigningKey:
+        made.append(alg)
+        return generate(alg)
+
+    monkeypatch.setattr(keys, "_generated", {})
+    monkeypatch.setattr(keys, "_generate", count)
+    for _ in range(2):
+        with DevProvider() as provider:
+            assert ask_for_token(provider).status_code == 200
+    assert made == []
+    for _ in range(2):
+        with DevProvider() as provider:
+            assert requests.get(f"{provider.url}/jwks.json", timeout=10).status_code == 200
+    assert made == ["RS256"]
 
 
 def test_oauthlib_stays_strict_about_http(oauth_provider: DevProvider) -> None:
