@@ -20,11 +20,12 @@ def test_command_runs_until_interrupted() -> None:
     command = [sys.executable, "-u", "-c", _RUN, "--port", "0", "--client-secret", "a-secret-of-my-own"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         first = process.stdout.readline()
         url = first.split()[3].rstrip(",")
         assert requests.get(f"{url}/.well-known/openid-configuration", timeout=10).json()["issuer"] == url
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.stdout.read(), process.stderr.read()
     assert process.returncode == 0, errors
     for line in ("alice   Alice Ardent (alice@example.com)", "carol   Carol Cipher (no e-mail address)"):
         assert line in output
