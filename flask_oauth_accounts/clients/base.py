@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from ..config import parse_list
 from ..errors import ConfigurationError
-from ..providers import AppleKey, Preset, account_issuer, find_preset, load_preset, read_apple_key
-from ..tokens import join_scope
+from ..providers import AppleKey, Preset, account_issuer, decide_email_trust, find_preset, load_preset, read_apple_key
+from ..tokens import join_scope, parse_scope
 
 CONFIG_KEYS = [
     "client_id",
@@ -202,6 +202,7 @@ class ClientConfig:
     parameters: Mapping[str, str] = field(default_factory=dict)
     apple_key: AppleKey | None = None
     account_issuer: str | None = None
+    trusts_email: bool = False
     allow_http: AllowHttp = field(default=lambda host: False, repr=False, compare=False)
 
     @property
@@ -213,12 +214,16 @@ class ClientConfig:
     def scope(self) -> str | None:
         """The scope to ask for, as RFC 6749 section 3.3 writes it, in the provider's own separator."""
         scope = self.client_kwargs.get("scope")
-        return scope if isinstance(scope, str) and scope.strip() else join_scope(scope)
+        if isinstance(scope, str):
+            return scope if scope.strip() else None
+        joined = join_scope(scope)
+        separator = self.preset.scope_separator if self.preset is not None else " "
+        return joined.replace(" ", separator) if joined else None
 
     @property
     def is_openid(self) -> bool:
         """Whether ``openid`` is in the scope of an OAuth 2 client."""
-        return not self.is_oauth1 and "openid" in (self.scope or "").split()
+        return not self.is_oauth1 and "openid" in parse_scope(self.scope)
 
     @property
     def operator_hosts(self) -> frozenset[str]:
@@ -412,6 +417,7 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
         id_token_signing_algs=_words(name, values, "id_token_signing_algs") or ("RS256",),
         issuer_aliases=_words(name, values, "issuer_aliases"),
         account_issuer=account_issuer(preset, registration.parameters, values),
+        trusts_email=decide_email_trust(preset, registration.parameters, values),
         parameters=registration.parameters,
         apple_key=values.get("apple_key"),
         code_challenge_method=_challenge_method(name, method),

@@ -255,9 +255,11 @@ class OAuth2Client:
         :raises ProviderUnavailable: if there is none.
         """
         url = self.require_endpoint("userinfo_endpoint", "userinfo_endpoint")
-        headers = {**self.api_headers(), "Accept": "application/json"}
+        headers = {"Accept": "application/json", **self.api_headers()}
         session = self.create_session(token)
-        method = str(self.config.userinfo_params.get("method", "GET"))
+        preset = self.config.preset
+        method = preset.userinfo_method if preset is not None else "GET"
+        method = str(self.config.userinfo_params.get("method", method))
         response = self.transport.fetch(method, url, session=session, headers=headers, params=self._userinfo_query())
         return self.openid.read_userinfo(response, subject=subject)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from ..storage.migrate import upgrade
-
 
 class AutoMigration:
     """Runs the shipped migrations once in each process and for each database."""
@@ -26,5 +24,7 @@ class AutoMigration:
             return
         with self._lock:
             if key not in self._done:
+                from ..storage.migrate import upgrade  # Alembic is loaded where it is needed only
+
                 upgrade(engine)
                 self._done.add(key)

@@ -15,8 +15,10 @@ from ..errors import (
     ConfigurationError,
     InvalidTokenError,
     MissingRequestTokenError,
+    MissingTokenError,
     MissingVerifierError,
     ProviderResponseError,
+    TokenRequestError,
 )
 from ..flow import APPLICATION, PendingFlow
 from ..identity import UserInfo
@@ -136,11 +138,29 @@ class OAuth1App(RemoteApp):
         return token
 
     def revoke_token(self, token: Any = None, token_type_hint: str | None = None) -> bool | None:
-        """OAuth 1 knows no revocation.
+        """Ask the provider to end a grant in its own way; OAuth 1 itself knows none.
 
-        :return: ``None``: the provider offers no way.
+        :param token: a token dictionary; the current user's when left out.
+        :param token_type_hint: of OAuth 2; not used.
+        :return: ``True`` if the provider did, ``None`` if it offers no way.
+        :raises MissingTokenError: if there is no token.
+        :raises OAuthError: if the provider refuses or does not answer.
         """
-        return None
+        facts = self.preset.revocation if self.preset else None
+        if facts is None or facts.kind != "request":
+            return None
+        usable = token if token is not None else self._find_token()[0]
+        if not usable:
+            raise MissingTokenError(provider=self.name)
+        url = self.resolve_url(facts.url)
+        self._hosts.check(url, provider=self.name)
+        response = self._send(facts.method, url, TokenDict(usable), headers=self._api_headers(None))
+        check_status(response, self.name)
+        if response.status_code >= 400 and response.status_code not in (401, 404):
+            raise TokenRequestError(
+                "revocation_failed", f"the provider answered {response.status_code}", provider=self.name
+            )
+        return True
 
     def introspect_token(self, token: Any = None, token_type_hint: str | None = None) -> dict[str, Any]:
         """:raises ConfigurationError: always; OAuth 1 knows no introspection."""
