@@ -19,7 +19,7 @@ from ..storage.models import Models, bind_sealer, bind_store, define_models, rea
 from ..storage.sqlalchemy import SQLAlchemyStore
 from ..tokens import TokenDict
 from ..vault.refresh import Vault
-from .revocations import SessionRevocations, watch_sessions
+from .revocations import SessionRevocations
 from .users import UserLoader
 from .wiring import AppAccounts, ContextSealer, create_notify, create_reauthorize_url
 
@@ -125,7 +125,6 @@ class OAuthAccounts:
             app, vault=vault, current_user_id=current_user_id, reauthorize_url=create_reauthorize_url(app)
         )
         _ensure_login_manager(app, loader)
-        watch_sessions(app, sessions)
         self.oauth.validate(app)
         create_cli(app)
 

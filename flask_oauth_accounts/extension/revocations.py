@@ -6,19 +6,12 @@ kept is when which subject or session of the provider was logged out; a session 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Flask, session
-from flask_login import user_accessed
-
 from ..errors import StorageUnavailable
 from ..flow import hash_key
-from ..web.sessions import read_login_mark
-
-_log = logging.getLogger("flask_oauth_accounts")
 
 KEPT = 31 * 86400
 """Seconds that a logout is remembered: as long as Flask's permanent sessions live by default."""
@@ -72,32 +65,3 @@ class SessionRevocations:
 
 def _key(name: str, kind: str, value: str) -> str:
     return f"oauth_accounts-logout-{hash_key(name, kind, value)[:32]}"
-
-
-def watch_sessions(app: Flask, sessions: SessionRevocations) -> None:
-    """End a session when it is used again after its provider has ended it.
-
-    Flask-Login says when it is about to read the user from the session; for a stranger's session, and one that this
-    package has not begun, nothing is looked up.
-
-    :param app: the application.
-    :param sessions: which sessions are over.
-    """
-
-    def check(sender: Any, **_: Any) -> None:
-        if "_user_id" not in session:
-            return
-        mark = read_login_mark()
-        if mark is None:
-            return
-        try:
-            over = sessions.is_revoked(mark.name, mark.subject, mark.sid, mark.at)
-        except Exception as error:
-            # Whether to let everybody in or nobody while the cache is down: a logout that is late does less harm.
-            _log.error("the cache did not say whether a session was ended: %s", type(error).__name__)  # noqa: TRY400
-            return
-        if over:
-            session.clear()
-            session["_remember"] = "clear"
-
-    user_accessed.connect(check, sender=app, weak=False)
