@@ -18,6 +18,7 @@ from ..accounts import PendingLink
 from ..errors import SealedValueError
 from ..flow import hash_key
 from ..registry import get_state
+from ..tokens import TokenDict
 from ..remote_app.flow_stores import browser_id
 from .sessions import LINK_KEY
 
@@ -50,13 +51,19 @@ def keep_link(pending: PendingLink, *, next_url: str | None) -> bool:
             return False
         entry["handle"] = handle
     else:
-        small = dataclasses.replace(pending, identity=dataclasses.replace(pending.identity, raw={}))
-        text = small.dumps(get_state().keys, binding=binding)
+        text = _shrink(pending).dumps(get_state().keys, binding=binding)
         if len(text) > _COOKIE_ROOM:
             return False
         entry["sealed"] = text
     session[LINK_KEY] = entry
     return True
+
+
+def _shrink(pending: PendingLink) -> PendingLink:
+    """Leave out what the next login brings anew: the raw profile, the ID token and its claims."""
+    identity = dataclasses.replace(pending.identity, raw={})
+    token = {key: value for key, value in pending.token.items() if key not in ("id_token", "userinfo")}
+    return dataclasses.replace(pending, identity=identity, token=TokenDict(token))
 
 
 def is_waiting() -> bool:

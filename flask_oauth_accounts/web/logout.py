@@ -14,7 +14,6 @@ from . import csrf
 from .addresses import create_external_url, read_next, resolve_target
 from .context import find_client
 from .negotiation import create_json, wants_json
-from .revocations import revoke_sessions
 from .sessions import LoginMark, end_session, get_user_id, read_login_mark
 
 logger = logging.getLogger(__name__)
@@ -82,5 +81,5 @@ def backchannel_logout(name: str) -> Response:
     """Log sessions out because the provider says so (OpenID Connect Back-Channel Logout 1.0 section 2.5)."""
     client = find_client(name)
     claims = client.validate_logout_token(request.form.get("logout_token", ""))
-    revoke_sessions(name, claims)
+    get_state().accounts.sessions.revoke(name, claims)
     return Response("", 200)

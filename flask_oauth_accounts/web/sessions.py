@@ -16,7 +16,6 @@ from flask_login import current_user, login_user, logout_user
 
 from ..errors import UserInactiveError
 from ..registry import get_state
-from ..remote_app.adapters import find_current_user_id
 from ..remote_app.flow_stores import SESSION_KEY as FLOWS_KEY
 
 LOGIN_KEY = "_oauth_accounts_login"
@@ -53,7 +52,7 @@ def get_user() -> Any:
 
 def get_user_id() -> Any:
     """:return: the primary key of the user who is logged in, ``None`` for a stranger."""
-    return find_current_user_id(current_app)
+    return get_state().accounts.identify(get_user()) if current_user.is_authenticated else None
 
 
 def begin_session(user: Any, mark: LoginMark) -> None:

@@ -150,7 +150,7 @@ def test_the_documented_json_is_the_real_one(site: Any) -> None:
     assert get("/accounts") == read_documented("accounts")
     assert get("/profile/two") == read_documented("profile")
     headers = {**JSON, "X-CSRF-Token": site.token(browser)}
-    site.connect(browser, "one")
+    site.connect(browser, "one", "bob")
     number = browser.get("/accounts", headers=JSON).json["accounts"][0]["id"]
     removed = browser.post(f"/accounts/{number}/disconnect", headers=headers).json
     assert list_keys(removed) == read_documented("disconnect")
