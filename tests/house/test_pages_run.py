@@ -26,6 +26,7 @@ PAGES += sorted((ROOT / "examples").glob("*/README.md"))
 TESTING = ROOT / "docs" / "testing.md"  # its blocks are tests themselves
 PYTHON = [page for page in PAGES if "```python" in page.read_text() and page != TESTING]
 COMMANDS = [page for page in PAGES if "```sh" in page.read_text()]
+ADD_TO_AN_APP = {"docs/configuration.md", "docs/errors.md", "docs/tokens.md"}  # they show what to add to one
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -57,9 +58,11 @@ def github(
     def repos() -> list[dict[str, Any]]:
         return [{"full_name": f"{ask()['login']}/garden"}]
 
+    oauth_provider.settings.iss_in_callback = False
     values = oauth_provider.oauth2_config("github")
-    values |= {"GITHUB_API_BASE_URL": f"{live_server(api)}/", "SECRET_KEY": "for the pages only"}
-    values.pop("GITHUB_USERINFO_ENDPOINT")
+    address = live_server(api)
+    values |= {"GITHUB_API_BASE_URL": f"{address}/", "GITHUB_USERINFO_ENDPOINT": f"{address}/user"}
+    values["SECRET_KEY"] = "for the pages only"
     values.pop("GITHUB_SCOPE")
     values["OAUTH_ACCOUNTS_ALLOW_HTTP"] = "127.0.0.1"
     for key, value in values.items():
@@ -72,6 +75,8 @@ def run_page(page: Path) -> dict[str, Any]:
     """Execute the page's Python blocks in order; an exception names file and line."""
     document = Sybil([PythonCodeBlockParser()]).parse(page)
     document.namespace["__name__"] = page.stem
+    if name_of(page) in ADD_TO_AN_APP:
+        exec(BLOCK.findall((ROOT / "README.md").read_text())[0], document.namespace)
     for example in document.examples():
         example.evaluate()
     return document.namespace
@@ -113,11 +118,18 @@ def check_tokens(names: dict[str, Any], provider: DevProvider) -> None:
     assert names["count_repositories"](user_id) == 1
 
 
+def check_errors(names: dict[str, Any], provider: DevProvider) -> None:
+    with names["app"].test_request_context():
+        answer, status = names["show_profile"]()
+    assert (answer["code"], status) == ("missing_token", 401)
+
+
 CHECKS: dict[str, Callable[[dict[str, Any], DevProvider], None]] = {
     "README.md": check_readme,
     "docs/getting-started.md": check_getting_started,
     "docs/existing-app.md": check_existing_app,
     "docs/registry-only.md": check_registry_only,
+    "docs/errors.md": check_errors,
     "docs/tokens.md": check_tokens,
 }
 
