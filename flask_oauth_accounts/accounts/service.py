@@ -167,9 +167,9 @@ class AccountService(ConnectionKeeper):
         )
         match decision:
             case LogIn():
-                return self._log_in(arrival, user, decision.user_id, decision.record, "login")
+                return self._log_in(arrival, user, decision.user_id, decision.record)
             case Link() if arrival.purpose in (LOGIN, APPLICATION):
-                return self._log_in(arrival, user, decision.user_id, decision.record, "connect")
+                return self._link_and_log_in(arrival, user, decision.user_id)
             case Link():
                 return self._connect(arrival, user, decision)
             case SignUp():
@@ -216,15 +216,20 @@ class AccountService(ConnectionKeeper):
 
     # -- what is done --------------------------------------------------------------------------------------------
 
-    def _log_in(self, arrival: _Arrival, user: Any, user_id: Any, record: IdentityRecord | None, kind: Kind) -> Outcome:
+    def _log_in(self, arrival: _Arrival, user: Any, user_id: Any, record: IdentityRecord) -> Outcome:
         self._check_may_log_in(user, arrival.identity)
-        if record is None:
-            record = self._store.find_connection(user_id, arrival.identity.name, arrival.identity.subject)
-        written, user_id = self._write(arrival, kind, record, can_log_in=True, user_id=user_id)
-        if kind == "connect":
-            self._store.record(describe_event("login", written))
-            self._tell("identity_connected", written.identity, user, identity=arrival.identity)
+        written, user_id = self._write(arrival, "login", record, can_log_in=True, user_id=user_id)
         call_hook(self.policy.after_login, user, arrival.identity)
+        return Outcome(user, user_id, written, "login")
+
+    def _link_and_log_in(self, arrival: _Arrival, user: Any, user_id: Any) -> Outcome:
+        identity = arrival.identity
+        self._check_may_log_in(user, identity)
+        own = self._store.find_connection(user_id, identity.name, identity.subject)
+        written, user_id = self._write(arrival, "login", own, can_log_in=True, user_id=user_id)
+        self._store.record(describe_event("connect", written))
+        self._tell("identity_connected", written.identity, user, identity=identity)
+        call_hook(self.policy.after_login, user, identity)
         return Outcome(user, user_id, written, "login")
 
     def _connect(self, arrival: _Arrival, user: Any, link: Link) -> Outcome:

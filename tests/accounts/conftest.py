@@ -1,19 +1,25 @@
-"""One application for the account service: the shipped store in memory, its users, and what was told about it."""
+"""One application for the account service, over each shipped store: its users, and what was told about it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from flask_oauth_accounts.accounts import AccountPolicy, AccountService, Notice
 from flask_oauth_accounts.config import Settings
 from flask_oauth_accounts.identity import Identity
 from flask_oauth_accounts.protocols import AccountStore, ConcurrentLogin, Event, IdentityRecord
 from flask_oauth_accounts.storage.memory import MemoryStore
+from flask_oauth_accounts.storage.models import define_models
+from flask_oauth_accounts.storage.sqlalchemy import SQLAlchemyStore
 from flask_oauth_accounts.tokens import StoredToken
+from flask_oauth_accounts.vault.keys import Key, KeyRing
 
 NOW = 1_700_000_000.0
 
@@ -151,10 +157,122 @@ class World:
             del self.store._tokens[row.protocol, row.id]
 
 
-@pytest.fixture
-def world() -> World:
-    """An application without any user."""
-    return World()
+class Base(DeclarativeBase):
+    """The metadata of the application with a database."""
+
+
+class MappedUser(Base):
+    """The same user with a database."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str | None] = mapped_column(sa.String(254), unique=True)
+    email_verified: Mapped[bool] = mapped_column(default=False)
+    name: Mapped[str | None] = mapped_column(sa.String(100))
+    username: Mapped[str | None] = mapped_column(sa.String(100), unique=True)
+    display_name: Mapped[str | None] = mapped_column(sa.String(100))
+    avatar_url: Mapped[str | None] = mapped_column(sa.String(500))
+    is_active: Mapped[bool] = mapped_column(default=True)
+    is_admin: Mapped[bool] = mapped_column(default=False)
+
+
+RING = KeyRing([Key("k1", b"1" * 32)])
+MODELS = define_models(Base, MappedUser, RING)
+
+
+class MappedStore(SQLAlchemyStore):
+    """The shipped store; ``before_write`` is where a test lets somebody else be faster."""
+
+    before_write: Callable[[], None] = staticmethod(lambda: None)
+
+    def record_login(self, identity: Identity, **values: Any) -> tuple[IdentityRecord, Any]:
+        self.before_write()
+        return super().record_login(identity, **values)
+
+
+class MappedWorld(World):
+    """An application with a database."""
+
+    user_model = MappedUser
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.engine = sa.create_engine(url)
+        Base.metadata.create_all(self.engine)
+        store: Any = MappedStore(MODELS, engine=lambda: self.engine, sealer=RING, clock=lambda: self.now)
+        self.store = store
+        self.asked = Asked(store)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.asked.store.dispose()
+        self.engine.dispose()
+
+    def load_user(self, user_id: Any) -> Any:
+        if user_id in self.hidden:
+            return None
+        with Session(self.engine, expire_on_commit=False) as session:
+            return session.get(MappedUser, user_id)
+
+    def add_user(self, **values: Any) -> Any:
+        with Session(self.engine, expire_on_commit=False) as session:
+            user = MappedUser(**values)
+            session.add(user)
+            session.commit()
+            return user
+
+    def change_user(self, user_id: Any, **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(MappedUser).where(MappedUser.id == user_id).values(values))
+
+    @property
+    def users(self) -> Sequence[Any]:
+        with Session(self.engine, expire_on_commit=False) as session:
+            return session.scalars(sa.select(MappedUser).order_by(MappedUser.id)).all()
+
+    @property
+    def events(self) -> Sequence[Event]:
+        names = [field.name for field in dataclasses.fields(Event)]
+        table = MODELS.OAuthEvent.__table__
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(table).order_by(table.c.id)).mappings().all()
+        return [Event(**{name: row[name] for name in names}) for row in rows]
+
+    def change_token(self, identity_id: Any, **values: Any) -> None:
+        if values.pop("unreadable", False):
+            values = {"access_token": "damaged"}
+        table = MODELS.OAuth2Token.__table__
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(table).where(table.c.identity_id == identity_id).values(values))
+
+    def delete_token(self, identity_id: Any) -> None:
+        table = MODELS.OAuth2Token.__table__
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.identity_id == identity_id))
+
+
+@contextmanager
+def _open_world(kind: str, request: pytest.FixtureRequest) -> Iterator[World]:
+    if kind == "memory":
+        yield World()
+        return
+    world = MappedWorld(request.getfixturevalue(f"{kind}_url"))
+    yield world
+    world.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """An application without any user, in memory and with a database."""
+    with _open_world(request.param, request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "mariadb"])
+def any_world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The same on every database, for what a database decides."""
+    with _open_world(request.param, request) as opened:
+        yield opened
 
 
 @pytest.fixture
