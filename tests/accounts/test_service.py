@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +95,16 @@ def test_e01_an_address_verified_by_another_identity_is_taken_too(world: Any, ma
     world.change_user(first.user_id, email=None)
     with pytest.raises(EmailTakenError):
         come(service, make_identity("x", name="gitlab", issuer="https://gitlab.com", email=EMAIL))
+
+
+def test_e06_blanks_around_an_address_do_not_make_it_another(world: Any, make_identity: Make) -> None:
+    """A provider that sends a blank beside a taken address signs a second user up with it."""
+    world.add_user(email=EMAIL)
+    service = world.create_service()
+    with pytest.raises(EmailTakenError):
+        come(service, make_identity(email=f" {EMAIL}\n"))
+    odd = come(service, make_identity(email="mona @example.com", email_verified=True))
+    assert (odd.user.email, odd.record.identity.email, odd.record.identity.email_verified) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -284,6 +295,18 @@ def test_e23_an_inactive_user_is_refused_and_no_token_is_kept(world: Any, make_i
     with pytest.raises(UserInactiveError):
         come(service, make_identity(), token={"access_token": "new"})
     assert world.tokens == before
+
+
+def test_e23_activity_may_be_a_method(world: Any, make_identity: Make) -> None:
+    """A user model whose ``is_active`` is a method lets every banned user in."""
+    user = SimpleNamespace(id=world.add_user().id, is_active=lambda: False)
+
+    class Match(AccountPolicy):
+        def match_user(self, identity: Identity) -> Any:
+            return user
+
+    with pytest.raises(UserInactiveError):
+        come(world.create_service(Match()), make_identity())
 
 
 def test_a_login_whose_user_is_hidden_is_refused(world: Any, make_identity: Make) -> None:
@@ -498,8 +521,9 @@ def test_a_conflict_is_resolved_after_the_proof(any_world: Any, make_identity: M
     user = any_world.add_user(email=EMAIL)
     service = any_world.create_service(flow_lifetime=600.0)
     with pytest.raises(EmailTakenError) as caught:
-        come(service, make_identity(email=EMAIL))
+        come(service, make_identity(email=EMAIL), token=dict(TOKEN))
     pending: PendingLink = caught.value.pending
+    assert "very-secret" not in repr(pending) + repr(pending.token)
     with pytest.raises(LoginRefusedError):
         service.complete_pending(pending, Visitor())
     outcome = service.complete_pending(pending, Visitor(user.id))
