@@ -55,7 +55,7 @@ def _create_beside(host: sa.Engine) -> sa.Engine:
     pid = os.getpid()
 
     def dispose(engine: sa.Engine) -> None:
-        if os.getpid() == pid:
+        if engine is host and os.getpid() == pid:
             own.dispose()
 
     event.listen(host, "engine_disposed", dispose)

@@ -96,7 +96,7 @@ class _TokenMixin(SealedRow):
 
     id: Mapped[int] = mapped_column(_id(), primary_key=True)
     name: Mapped[str] = mapped_column(exact(100))
-    account: Mapped[str] = mapped_column(exact(255), default="", server_default="")
+    account: Mapped[str] = mapped_column(exact(255), default="", server_default=sa.text("''"))
     status: Mapped[str] = mapped_column(sa.String(20), default="active")
     last_error: Mapped[str | None] = mapped_column(sa.String(255))
     version: Mapped[int] = mapped_column(sa.Integer(), default=0)
@@ -332,9 +332,6 @@ def define_user(base: Any) -> Any:
 
 class _UserMixin:
     __tablename__: Any = "oauth_user"
-    # A deleted user's number is never given to another one: an old cookie must not open a new account.
-    __table_args__: Any = (sa.Index("ix_oauth_user_email", "email"), {"sqlite_autoincrement": True})
-
     id: Mapped[int] = mapped_column(sa.Integer(), primary_key=True)
     email: Mapped[str | None] = mapped_column(sa.String(320))
     email_verified: Mapped[bool | None] = mapped_column(sa.Boolean())
@@ -344,6 +341,12 @@ class _UserMixin:
     avatar_url: Mapped[str | None] = mapped_column(sa.Text())
     is_active: Mapped[bool] = mapped_column(sa.Boolean(), default=True)
     created_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time)
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> Any:
+        # A deleted user's number is never given to another one: an old cookie must not open a new account.
+        return (sa.Index("ix_oauth_user_email", "email"), {"sqlite_autoincrement": True})
 
     @property
     def is_authenticated(self) -> bool:

@@ -163,7 +163,7 @@ class UpkeepMixin(BaseStore):
                 query = sa.select(c.id, *heads).order_by(c.id).limit(batch)
                 rows = self._fetch(query if last is None else query.where(c.id > last))
                 for row in rows:
-                    for key_id in (self.sealer.key_id(head) for head in row[1:] if head is not None):
+                    for key_id in map(self.sealer.key_id, filter(None, row[1:])):
                         counts[key_id] = counts.get(key_id, 0) + 1
                 if len(rows) < batch:
                     break

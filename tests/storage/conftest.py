@@ -115,6 +115,6 @@ def contract(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> 
     """Every store behind the port."""
     if request.param == "memory":
         ids = itertools.count(1)
-        return Contract(MemoryStore(clock=lambda: 1000.0), lambda: next(ids))
+        return Contract(MemoryStore(), lambda: next(ids))
     host = make_host(request.getfixturevalue(f"{request.param}_url"))
     return Contract(host.store, host.add_user)
