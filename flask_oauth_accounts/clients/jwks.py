@@ -94,7 +94,9 @@ class KeySource:
         :raises ProviderResponseError: what came is no key set.
         :raises ConfigurationError: nothing says where the keys are.
         """
-        return dict((self._ask() if force and self._fixed is None else self._load()).jwks)
+        if force and self._fixed is None:
+            return dict(self._flight.run(self._fetch, provider=self._provider).jwks)
+        return dict(self._load().jwks)
 
     def keys_for(self, header: Mapping[str, Any]) -> list[PublicKey]:
         """Choose the keys that may have made a signature (OpenID Connect Core section 10.1).
@@ -107,10 +109,11 @@ class KeySource:
         :raises OAuthError: what :meth:`fetch` raises.
         """
         alg, kid = str(header.get("alg")), header.get("kid")
-        found = _choose(self._load(), alg, kid)
+        known = self._load()
+        found = _choose(known, alg, kid)
         if found or self._fixed is not None or not self._may_ask():
             return found
-        return _choose(self._ask(), alg, kid)
+        return _choose(self._renew(known), alg, kid)
 
     def _may_ask(self) -> bool:
         asked = list(self._asked)
@@ -119,19 +122,27 @@ class KeySource:
     def _load(self) -> _KeySet:
         known = self._fixed or self._known
         if known is None:
-            return self._ask()
+            return self._renew(None)
         now = self._clock()
         fresh = 0 <= now - known.fetched_at < self._lifetime
         if self._fixed is not None or fresh or now < self._retry_at or self._flight.busy:
             return known
         try:
-            return self._ask()
+            return self._renew(known)
         except OAuthError:
             self._retry_at = now + RETRY_SECONDS
             return known
 
-    def _ask(self) -> _KeySet:
-        return self._flight.run(self._fetch, provider=self._provider)
+    def _renew(self, known: _KeySet | None) -> _KeySet:
+        """Ask for the keys, unless another thread has done so since they were looked at."""
+
+        def fetch() -> _KeySet:
+            latest = self._known
+            if latest is None or (latest is known and self._may_ask()):
+                return self._fetch()
+            return latest
+
+        return self._flight.run(fetch, provider=self._provider)
 
     def _fetch(self) -> _KeySet:
         uri = self._uri()

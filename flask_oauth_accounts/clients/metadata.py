@@ -107,14 +107,23 @@ class MetadataSource:
             return known or self._keep(_Document(MappingProxyType(self._static), 0.0))
         now = self._clock()
         if known is None:
-            return self._flight.run(self._fetch, provider=self._provider)
+            return self._renew(None)
         if 0 <= now - known.fetched_at < self._lifetime or now < self._retry_at or self._flight.busy:
             return known
         try:
-            return self._flight.run(self._fetch, provider=self._provider)
+            return self._renew(known)
         except OAuthError:
             self._retry_at = now + RETRY_SECONDS
             return known
+
+    def _renew(self, known: _Document | None) -> _Document:
+        """Ask for the document, unless another thread has done so since it was looked at."""
+
+        def fetch() -> _Document:
+            latest = self._document
+            return self._fetch() if latest is None or latest is known else latest
+
+        return self._flight.run(fetch, provider=self._provider)
 
     def _fetch(self) -> _Document:
         url = str(self._url)

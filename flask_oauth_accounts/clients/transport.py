@@ -20,7 +20,7 @@ from requests.structures import CaseInsensitiveDict
 from ..errors import ProviderResponseError, UntrustedHostError
 from .answers import check_status, decode_json, parse_form_or_json
 from .deadline import Exchange
-from .origins import origin_of, place_of, same_origin
+from .origins import host_of, origin_of, place_of, same_origin
 from .pool import PooledAdapter, as_pair, screen_addresses
 
 __all__ = [
@@ -110,7 +110,8 @@ class Transport:
     :param max_bytes: greatest answer of an API call, in bytes after decompression.
     :param verify: ``True``, ``False`` or the path of a PEM file or folder with certificate authorities.
     :param proxies: as requests takes them; the environment's are not used.
-    :param operator_hosts: host names that the operator has configured: they may be at private addresses.
+    :param operator_hosts: host names that the operator has configured: they may be at private addresses. A port is
+        ignored, and ``*.example.com`` stands for all hosts below it.
     :param allow_http: says of a host name whether plain http, and a private address, will do.
     """
 
@@ -132,7 +133,7 @@ class Transport:
         self.max_bytes = max_bytes
         self.verify = verify
         self.proxies = dict(proxies or {})
-        self.operator_hosts = frozenset(host.lower() for host in operator_hosts)
+        self.operator_hosts = frozenset(_read_host(host) for host in operator_hosts)
         self.allow_http = allow_http
         self._adapter = PooledAdapter(
             provider=provider, screen=self._screen, check_url=self.check_url, create_exchange=self.exchange
@@ -282,9 +283,16 @@ class Transport:
         return response
 
     def _screen(self, host: str, found: list[Any]) -> list[Any]:
-        if host.lower() in self.operator_hosts or self.allow_http(host):
+        name = host.lower()
+        wildcards = (known[1:] for known in self.operator_hosts if known.startswith("*."))
+        if name in self.operator_hosts or any(map(name.endswith, wildcards)) or self.allow_http(host):
             return found
         return screen_addresses(self.provider, host, found)
+
+
+def _read_host(text: str) -> str:
+    """The host of ``host`` or ``host:port``, spelled as connections spell it."""
+    return host_of(origin_of(f"https://{text}")) or text.lower().strip("[]")
 
 
 def _redirect_target(response: requests.Response) -> str:

@@ -195,12 +195,23 @@ def test_g08_g10_a_private_address_is_refused_before_a_byte(web: Any, create_tra
     assert not web.connections
 
 
-def test_a_host_that_the_operator_named_may_be_private(web: Any, create_transport: Any) -> None:
+@pytest.mark.parametrize("name", ["LOCALHOST", "localhost:8443"])
+def test_a_host_that_the_operator_named_may_be_private(web: Any, create_transport: Any, name: str) -> None:
     """An identity provider inside the company's network is what the operator wants."""
-    transport = create_transport(operator_hosts=["LOCALHOST"], allow_http=lambda host: False)
+    transport = create_transport(operator_hosts=[name], allow_http=lambda host: False)
     with pytest.raises(ProviderUnavailable):
         transport.fetch("GET", f"https://localhost:{web.port}/")
     assert web.connections
+
+
+def test_a_wildcard_names_the_hosts_below_it(create_transport: Any) -> None:
+    """``allowed_hosts`` may hold ``*.example.com``, and the hosts it means may be private as well."""
+    transport = create_transport(operator_hosts=["*.corp.example"], allow_http=lambda host: False)
+    private = [(0, 0, 0, "", ("10.0.0.1", 443))]
+    assert transport._screen("idp.corp.example", private) == private
+    for host in ("corp.example", "evilcorp.example", "idp.corp.example.evil"):
+        with pytest.raises(UntrustedHostError):
+            transport._screen(host, private)
 
 
 def test_o1_g07_protocol_redirects_are_not_followed(
