@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
 
 from .. import _resources
@@ -13,7 +13,7 @@ from ..registry import get_state
 from .account_pages import accounts, disconnect, profile
 from .callback import authorize
 from .context import create_stylesheet
-from .csrf import exempt_from_flask_wtf
+from .csrf import exempt_from_flask_wtf, uses_flask_wtf
 from .faults import register_error_handlers
 from .headers import create_policy, protect
 from .logout import backchannel_logout, logged_out, logout
@@ -50,16 +50,22 @@ def create_blueprint(
         app = cast(Flask, state.app)
         if on_register is not None:
             on_register(app)
-        for view in (authorize, backchannel_logout):
-            exempt_from_flask_wtf(app, view)
         watch_sessions(app)
+
+    @blueprint.url_value_preprocessor
+    def exempt_callbacks(endpoint: str | None, values: dict[str, Any] | None) -> None:
+        # Runs before Flask-WTF looks, whichever of the two was set up first.
+        for view in (authorize, backchannel_logout):
+            exempt_from_flask_wtf(view)
 
     @blueprint.after_request
     def protect_page(response: Response) -> Response:
         if request.endpoint == f"{request.blueprint}.stylesheet":
             return response
         policy = content_security_policy or create_policy(pictures=get_state().settings.show_avatars)
-        return protect(response, policy)
+        # Over https Flask-WTF wants to see the Referer of forms; an address with a code in it gives none away.
+        forms = uses_flask_wtf(current_app) and request.endpoint != f"{request.blueprint}.authorize"
+        return protect(response, policy, referrer="same-origin" if forms else "no-referrer")
 
     return blueprint
 

@@ -10,15 +10,17 @@ import logging
 from typing import Any
 
 from flask import current_app, make_response, redirect, request, url_for
+from werkzeug.exceptions import MethodNotAllowed
 
 from ..accounts import Outcome, Visitor
-from ..errors import EmailTakenError, MismatchingStateError, OAuthError, StorageUnavailable
+from ..errors import EmailTakenError, MismatchingStateError
 from ..flow import CONNECT, LOGIN, RECONNECT
 from ..registry import get_state
 from ..signals import login_succeeded
 from . import links
 from .addresses import check_next, resolve_target
 from .context import find_client
+from .faults import is_storage_fault
 from .negotiation import create_json, wants_json
 from .resolve import show_conflict
 from .sessions import (
@@ -41,7 +43,7 @@ def authorize(name: str) -> Any:
     """
     client = find_client(name)
     if request.method == "POST":
-        return redirect(url_for(".authorize", name=name, handle=client.hold_form_post()), 303)
+        return _hold_form_post(client)
     if request.method == "HEAD":
         return make_response("")
     finished = client.finish_flow(_PURPOSES)
@@ -52,6 +54,23 @@ def authorize(name: str) -> Any:
         return show_conflict(error, next_url=finished.flow.next_url)
     _begin(outcome, client, finished)
     return _answer(outcome, client, check_next(finished.flow.next_url))
+
+
+def _hold_form_post(client: Any) -> Any:
+    """Only a client that asks for ``form_post`` gets a POST, and one without a state is not worth keeping."""
+    if not expects_form_post(client):
+        raise MethodNotAllowed(["GET", "HEAD"])
+    if not request.form.get("state"):
+        raise MismatchingStateError(provider=client.name)
+    return redirect(url_for(".authorize", name=client.name, handle=client.hold_form_post()), 303)
+
+
+def expects_form_post(client: Any) -> bool:
+    """Whether the provider answers by a form (OAuth 2.0 Form Post Response Mode)."""
+    return client.protocol == "oauth2" and "form_post" in (
+        client.client_kwargs.get("response_mode"),
+        client.authorize_params.get("response_mode"),
+    )
 
 
 def _check_user(flow: Any) -> None:
@@ -76,12 +95,9 @@ def _complete(client: Any, finished: Any) -> Outcome:
             subject=flow.subject,
             trusts_email=bool(client.preset is not None and client.preset.trusts_email),
         )
-    except OAuthError as error:
-        if isinstance(error, StorageUnavailable):
+    except Exception as error:
+        if is_storage_fault(error):
             _give_back(client, finished.token)
-        raise
-    except Exception:
-        _give_back(client, finished.token)
         raise
     return outcome
 

@@ -28,7 +28,7 @@ def create_token() -> str:
 
     :return: Flask-WTF's token where the application uses ``CSRFProtect``, else a new one of our own.
     """
-    if _uses_flask_wtf(current_app):
+    if uses_flask_wtf(current_app):
         from flask_wtf.csrf import generate_csrf
 
         return str(generate_csrf())
@@ -41,7 +41,7 @@ def create_token() -> str:
 
 def get_field_name() -> str:
     """:return: the name of the form field that carries the token."""
-    if _uses_flask_wtf(current_app):
+    if uses_flask_wtf(current_app):
         return str(current_app.config.get("WTF_CSRF_FIELD_NAME", FIELD_NAME))
     return FIELD_NAME
 
@@ -54,7 +54,7 @@ def require_token() -> None:
     token = request.form.get(get_field_name()) or next(
         (request.headers[name] for name in HEADER_NAMES if request.headers.get(name)), ""
     )
-    if _uses_flask_wtf(current_app):
+    if uses_flask_wtf(current_app):
         _require_flask_wtf(token)
     elif not is_valid_token(session.get(SESSION_KEY), token):
         raise CsrfError
@@ -72,22 +72,23 @@ def is_valid_token(secret: object, token: str) -> bool:
     return hmac.compare_digest(_sign(secret, nonce), signature)
 
 
-def exempt_from_flask_wtf(app: Flask, view: Callable[..., Any]) -> None:
-    """Keep Flask-WTF from views that other servers post to; those carry proofs of their own.
+def exempt_from_flask_wtf(view: Callable[..., Any]) -> None:
+    """Keep Flask-WTF from a view that other servers post to; it carries proofs of its own.
 
-    :param app: the application; nothing happens where it does not use ``CSRFProtect``.
+    Nothing happens where the application does not use ``CSRFProtect``.
+
     :param view: the view function.
     """
-    protection = app.extensions.get("csrf")
-    if protection is not None and hasattr(protection, "exempt"):
-        protection.exempt(view)
+    if uses_flask_wtf(current_app):
+        current_app.extensions["csrf"].exempt(view)
 
 
 def _sign(secret: str, nonce: str) -> str:
     return hmac.new(secret.encode(), nonce.encode(), hashlib.sha256).hexdigest()
 
 
-def _uses_flask_wtf(app: Flask) -> bool:
+def uses_flask_wtf(app: Flask) -> bool:
+    """Whether the application has set up Flask-WTF's ``CSRFProtect``."""
     return "csrf" in app.extensions and type(app.extensions["csrf"]).__module__.startswith("flask_wtf")
 
 

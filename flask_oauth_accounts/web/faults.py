@@ -134,14 +134,19 @@ def _answer_http_error(error: HTTPException) -> Any:
 
 def _answer_unexpected(error: Exception) -> Response:
     """Exception texts of databases and hooks may hold what they worked on; only the type and the place are logged."""
-    roots = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
-    if roots & _STORAGE_PACKAGES:
+    if is_storage_fault(error):
         known: OAuthError = StorageUnavailable(description=f"the database or the cache failed: {type(error).__name__}")
     else:
         known = InternalError(description=f"{type(error).__name__} was raised in a view or a hook")
         logger.error("%s\n%s", known.description, "".join(traceback.format_tb(error.__traceback__)).rstrip())
     known.__cause__ = error
     return answer_error(known)
+
+
+def is_storage_fault(error: Exception) -> bool:
+    """Whether our own database or cache is at fault, in the words of this package or of theirs."""
+    roots = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
+    return isinstance(error, StorageUnavailable) or bool(roots & _STORAGE_PACKAGES)
 
 
 def _known_name() -> str | None:

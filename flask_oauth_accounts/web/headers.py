@@ -6,7 +6,6 @@ from flask import Response
 
 _PROTECTIVE = {
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -23,12 +22,14 @@ def create_policy(*, pictures: bool) -> str:
     return f"default-src 'self'; img-src {images}; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 
-def protect(response: Response, policy: str) -> Response:
+def protect(response: Response, policy: str, *, referrer: str = "no-referrer") -> Response:
     """Set the headers that a page about logins needs.
 
     :param response: any answer of the blueprint.
     :param policy: see :func:`create_policy`.
+    :param referrer: the ``Referrer-Policy``.
     """
+    response.headers.setdefault("Referrer-Policy", referrer)
     for name, value in _PROTECTIVE.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Content-Security-Policy", policy)

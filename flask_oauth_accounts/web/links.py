@@ -18,8 +18,8 @@ from ..accounts import PendingLink
 from ..errors import SealedValueError
 from ..flow import hash_key
 from ..registry import get_state
-from ..tokens import TokenDict
 from ..remote_app.flow_stores import browser_id
+from ..tokens import TokenDict
 from .sessions import LINK_KEY
 
 logger = logging.getLogger(__name__)

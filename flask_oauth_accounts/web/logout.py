@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, redirect, request, url_for
 from flask_login import current_user
 
-from ..errors import OAuthError
+from ..errors import CallbackError, IdTokenError, OAuthError, UnknownProviderError
 from ..registry import get_state
 from . import csrf
 from .addresses import create_external_url, read_next, resolve_target
@@ -70,16 +70,21 @@ def _create_provider_logout(mark: LoginMark | None, hint: str | None) -> str | N
         return None
     try:
         back = create_external_url(".logged_out", name=mark.name)
-        url = client.create_logout_url(post_logout_redirect_uri=back, id_token_hint=hint)
+        return str(client.start_logout(back, hint))
     except OAuthError as error:
         logger.warning("%s: logged out here only: %s", mark.name, error.operator_message)
         return None
-    return url["url"] if isinstance(url, dict) else str(url)
 
 
 def backchannel_logout(name: str) -> Response:
     """Log sessions out because the provider says so (OpenID Connect Back-Channel Logout 1.0 section 2.5)."""
     client = find_client(name)
-    claims = client.validate_logout_token(request.form.get("logout_token", ""))
+    if not client.is_openid:
+        raise UnknownProviderError
+    try:
+        claims = client.validate_logout_token(request.form.get("logout_token", ""))
+    except IdTokenError as error:
+        # Section 2.8: 400, whatever is wrong with the token.
+        raise CallbackError(description=error.description, provider=name) from error
     get_state().accounts.sessions.revoke(name, claims)
     return Response("", 200)

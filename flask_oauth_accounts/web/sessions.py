@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app, request, session
+from flask import current_app, session
 from flask_login import current_user, login_user, logout_user
 
 from ..errors import UserInactiveError
@@ -139,8 +139,3 @@ def _renew(keep: Collection[str]) -> None:
     session.clear()
     session.update(kept)
     session.modified = True
-
-
-def has_session_cookie() -> bool:
-    """Whether the browser sent a session cookie at all; where it did not, cookies may be blocked."""
-    return current_app.session_interface.get_cookie_name(current_app) in request.cookies

@@ -124,7 +124,7 @@ def reconnect(id: str) -> Any:
         next_url=read_next(),
         user_id=user_id,
         subject=identity.subject,
-        scopes=_choose_scopes(connection, user_id, id),
+        scopes=_choose_scopes(client, connection, f"consent:{user_id}:{id}"),
     )
 
 
@@ -140,16 +140,19 @@ def _find_connection(user_id: Any, id: str) -> Connection | None:
     return max(named, key=lambda item: item.record.last_login_at or 0, default=None)
 
 
-def _choose_scopes(connection: Connection, user_id: Any, id: str) -> list[str]:
-    """What was granted already, and what the application's code asks for; never what stands readable in a link."""
+def _choose_scopes(client: Any, connection: Connection, place: str) -> list[str]:
+    """The configured scopes, those granted already, and those that the application's code has sealed into the link.
+
+    :param place: what the sealed text is bound to.
+    """
     sealed = request.args.get("scope")
-    if not sealed:
+    if not sealed or client.protocol == "oauth1":
         return []
     try:
-        wanted = get_state().keys.unseal(sealed, f"consent:{user_id}:{id}")
+        wanted = get_state().keys.unseal(sealed, place)
     except SealedValueError as error:
         raise CallbackError(description="the parameter 'scope' was not made here") from error
-    return sorted(parse_scope(connection.scope) | parse_scope(wanted))
+    return sorted(parse_scope(client.scope) | parse_scope(connection.scope) | parse_scope(wanted))
 
 
 def _offer_to_connect(name: str) -> Any:
