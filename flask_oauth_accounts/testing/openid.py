@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import secrets
 import time
@@ -11,7 +12,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from joserfc import jwt
-from joserfc.jwk import OctKey
 
 from .client_auth import METHODS
 from .faults import Tampering
@@ -110,12 +110,21 @@ def _sign(state: ProviderState, claims: Mapping[str, Any], tampering: Tampering,
     header = {"alg": alg, "typ": typ, "kid": getattr(key, "kid", None), **(options.get("header") or {})}
     header = {name: value for name, value in header.items() if value is not None}
     claims = tampering.apply(claims)
-    if alg == "none":
-        token = f"{_base64url(json.dumps(header).encode())}.{_base64url(json.dumps(claims).encode())}."
+    if alg == "none" or isinstance(key, str | bytes):
+        token = _sign_by_hand(header, claims, key)
     else:
-        signing_key = OctKey.import_key(key) if isinstance(key, str | bytes) else key
-        token = jwt.encode(header, claims, signing_key, algorithms=[alg])
+        token = jwt.encode(header, claims, key, algorithms=[alg])
     return str(tampering.transform(token)) if tampering.transform else token
+
+
+def _sign_by_hand(header: Mapping[str, Any], claims: Mapping[str, Any], key: Any) -> str:
+    """Make what a JOSE library refuses to make: no signature, or an HMAC with any text, a public key for one."""
+    signed = f"{_base64url(json.dumps(header).encode())}.{_base64url(json.dumps(claims).encode())}"
+    digest = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}.get(header["alg"])
+    if digest is None:
+        return f"{signed}."
+    secret = key.encode() if isinstance(key, str) else key
+    return f"{signed}.{_base64url(hmac.digest(secret, signed.encode(), digest))}"
 
 
 def _base64url(data: bytes) -> str:

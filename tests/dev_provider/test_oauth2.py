@@ -192,6 +192,30 @@ def test_of_simultaneous_refreshes_one_succeeds(oauth_provider: DevProvider) -> 
     assert sorted(statuses) == [200] + [400] * 7
 
 
+def test_refresh_is_one_indivisible_act(oauth_provider: DevProvider) -> None:
+    """Two requests with one refresh token could both succeed, where a real provider lets one win."""
+    token = log_in(oauth_provider, open_session(oauth_provider, scope="openid"))
+    entered, second_done = threading.Event(), threading.Event()
+    statuses: dict[str, int] = {}
+
+    def meddle(id_token: str) -> str:
+        entered.set()
+        second_done.wait(0.3)  # only runs out where the second request has to wait, as it must
+        return id_token
+
+    def ask(name: str) -> None:
+        statuses[name] = refresh(oauth_provider, token["refresh_token"]).status_code
+
+    oauth_provider.next_id_token(transform=meddle)
+    first = threading.Thread(target=ask, args=["first"])
+    first.start()
+    assert entered.wait(10)
+    ask("second")
+    second_done.set()
+    first.join()
+    assert statuses == {"first": 200, "second": 400}
+
+
 def test_refresh_may_narrow_but_not_widen_the_scope(oauth_provider: DevProvider) -> None:
     """A client that asks for more on refresh would pass its tests; a refusal must not burn the token."""
     session = open_session(oauth_provider)
@@ -352,6 +376,7 @@ def test_expired_and_revoked_users(oauth_provider: DevProvider) -> None:
         "http://127.0.0.1@evil.example/",
         "http://evil.example\\@localhost/",
         "http://localhost/cb#fragment",
+        "http://user:password@localhost/cb",
         "javascript:alert(1)",
         "//localhost/cb",
     ],

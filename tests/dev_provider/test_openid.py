@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -159,6 +159,12 @@ def test_bad_id_tokens(oauth_provider: DevProvider) -> None:
     forged = log_in(oauth_provider)["id_token"]
     with pytest.raises((JoseError, ValueError)):
         read(oauth_provider, forged)
+
+    public_key = oauth_provider.state.keys.current("RS256").as_pem(private=False).decode()
+    oauth_provider.next_id_token(alg="HS256", key=public_key)
+    header, _, signature = log_in(oauth_provider)["id_token"].split(".")
+    assert urlsafe_b64decode(header + "==").startswith(b'{"alg": "HS256"')
+    assert len(signature) == 43
 
     oauth_provider.next_id_token(transform=lambda token: token[:-8] + "AAAAAAAA")
     with pytest.raises(BadSignatureError):

@@ -13,6 +13,7 @@ from oauthlib.oauth2 import is_secure_transport
 
 from flask_oauth_accounts.errors import ConfigurationError
 from flask_oauth_accounts.testing import DevProvider, DevUser, keys
+from flask_oauth_accounts.testing.models import is_loopback_url
 
 
 def ask_for_token(provider: DevProvider, **options: Any) -> requests.Response:
@@ -37,6 +38,29 @@ def test_other_loopback_hosts(host: str) -> None:
     """A developer whose application uses another name for this machine could not run it."""
     with DevProvider(host=host) as provider:
         assert requests.get(f"{provider.url}/jwks.json", timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("uri", "fits"),
+    [
+        ("http://localhost", True),
+        ("https://app.localhost:8443/cb?x=1", True),
+        ("http://[::1]:5000/cb", True),
+        ("http://127.8.9.10/", True),
+        ("http://user:password@localhost/", False),
+        ("http://localhost/#fragment", False),
+        ("http://localhost\\@evil.example/", False),
+        ("http://localhost:99999/", False),
+        ("http://local host/", False),
+        ("http://localhost\n.evil.example/", False),
+        ("ftp://localhost/", False),
+        ("localhost", False),
+        ("", False),
+    ],
+)
+def test_what_counts_as_loopback(uri: str, fits: bool) -> None:
+    """A browser could be sent to another machine, or to the right one in a form that hides it."""
+    assert is_loopback_url(uri) is fits
 
 
 def test_foreign_host_names_are_refused(oauth_provider: DevProvider) -> None:
