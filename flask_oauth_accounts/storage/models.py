@@ -246,6 +246,13 @@ class Models:
     OAuthEvent: Any
     user_model: Any = None
 
+    @property
+    def tables(self) -> tuple[sa.Table, ...]:
+        """The four tables, identities first."""
+        return tuple(
+            model.__table__ for model in (self.OAuthIdentity, self.OAuth1Token, self.OAuth2Token, self.OAuthEvent)
+        )
+
     def token_model(self, protocol: TokenProtocol) -> Any:
         """The class that holds tokens of this protocol."""
         return self.OAuth1Token if protocol == "oauth1" else self.OAuth2Token
@@ -332,6 +339,7 @@ def define_user(base: Any) -> Any:
 
 class _UserMixin:
     __tablename__: Any = "oauth_user"
+    is_shipped: ClassVar[bool] = True
     id: Mapped[int] = mapped_column(sa.Integer(), primary_key=True)
     email: Mapped[str | None] = mapped_column(sa.String(320))
     email_verified: Mapped[bool | None] = mapped_column(sa.Boolean())

@@ -83,6 +83,11 @@ class UpkeepMixin(BaseStore):
                 return
             last = rows[-1].id
 
+    def count_tokens(self, protocol: TokenProtocol) -> int:
+        """:return: the number of rows with tokens of this protocol."""
+        query = sa.select(sa.func.count()).select_from(self.token_tables[protocol].table)
+        return int(self._fetch(query)[0][0])
+
     def _read_batch(self, access: TokenTable, query: sa.Select[Any], last: Any, batch: int) -> list[StoredToken]:
         key = access.table.c.id
         query = (query if last is None else query.where(key > last)).order_by(key).limit(batch)
