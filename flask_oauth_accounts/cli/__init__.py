@@ -12,6 +12,11 @@ from flask.cli import AppGroup
 COMMANDS = {
     "db": ("db", "db_group"),
     "dev-provider": ("dev_provider", "dev_provider_command"),
+    "doctor": ("doctor", "doctor_command"),
+    "keys": ("keys", "keys_group"),
+    "providers": ("providers", "providers_command"),
+    "purge": ("purge", "purge_command"),
+    "tokens": ("tokens", "tokens_group"),
 }
 """Name of the command → module in this folder and name in it."""
 

@@ -46,17 +46,9 @@ class OpenIDSupport:
     def __init__(self, config: ClientConfig, transport: Transport, *, clock: Clock = time.time) -> None:
         self.config = config
         self.clock = clock
+        self._transport = transport
         static = {name: getattr(config, key) for name, key in _STATIC_NAMES.items() if getattr(config, key)}
-        self._metadata = MetadataSource(
-            transport,
-            provider=config.name,
-            url=config.server_metadata_url,
-            issuer=config.issuer,
-            issuer_aliases=self._issuer_aliases(),
-            static={**config.metadata, **static},
-            allow_http=config.allow_http,
-            clock=clock,
-        )
+        self._metadata = self._create_source({**config.metadata, **static})
         self._keys = KeySource(
             transport,
             provider=config.name,
@@ -65,12 +57,31 @@ class OpenIDSupport:
             clock=clock,
         )
 
+    def _create_source(self, static: Mapping[str, Any]) -> MetadataSource:
+        return MetadataSource(
+            self._transport,
+            provider=self.config.name,
+            url=self.config.server_metadata_url,
+            issuer=self.config.issuer,
+            issuer_aliases=self._issuer_aliases(),
+            static=static,
+            allow_http=self.config.allow_http,
+            clock=self.clock,
+        )
+
     def load_metadata(self) -> Mapping[str, Any]:
         """The provider's metadata; what the application has set wins over what was discovered.
 
         :raises OAuthError: if it cannot be had or names another issuer.
         """
         return self._metadata.load()
+
+    def fetch_document(self) -> Mapping[str, Any]:
+        """The discovery document as the provider publishes it now, without what the application has set.
+
+        :raises OAuthError: if it cannot be had or names another issuer.
+        """
+        return self._create_source({}).load()
 
     def fetch_jwk_set(self, *, force: bool = False) -> Mapping[str, Any]:
         """The provider's keys (RFC 7517 section 5).

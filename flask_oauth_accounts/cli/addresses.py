@@ -1,0 +1,27 @@
+"""The addresses that have to be registered with the providers."""
+
+from __future__ import annotations
+
+from flask import current_app
+
+from ..registry import get_state
+from ..web.callback import authorize
+
+
+def find_redirect_uri(name: str) -> str | None:
+    """The callback's address, as the pages will send it.
+
+    :param name: of the client.
+    :return: absolute where ``OAUTH_ACCOUNTS_EXTERNAL_URL`` or ``SERVER_NAME`` says which host, else for
+        ``http://localhost:5000``; ``None`` where no blueprint is registered.
+    """
+    endpoint = next((key for key, view in current_app.view_functions.items() if view is authorize), None)
+    if endpoint is None:
+        return None
+    path = current_app.url_map.bind("localhost").build(endpoint, {"name": name})
+    server_name = current_app.config.get("SERVER_NAME")
+    scheme = current_app.config.get("PREFERRED_URL_SCHEME", "http")
+    fallback = f"{scheme}://{server_name}" if server_name else "http://localhost:5000"
+    root = current_app.config.get("APPLICATION_ROOT", "/").rstrip("/")
+    external = get_state().settings.external_url
+    return f"{external}{path}" if external else f"{fallback}{root}{path}"

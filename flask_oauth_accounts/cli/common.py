@@ -1,0 +1,78 @@
+"""What the commands share: the accounts of the current application, durations, tables, errors."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ..errors import OAuthError
+from ..registry import AppState, get_state
+
+_DURATION = re.compile(r"(\d+)\s*([smhd]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as ``90``, ``15m``, ``12h`` or ``30d``; the value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """:raises click.BadParameter: for anything else."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        match = _DURATION.fullmatch(str(value).strip().lower())
+        if match is None:
+            self.fail(f"{value!r} is no duration; write 90, 15m, 12h or 30d", param, ctx)
+        return float(int(match[1]) * _UNITS[match[2]])
+
+
+def require_accounts() -> Any:
+    """The accounts of the current application.
+
+    :raises click.ClickException: if it has none.
+    """
+    state: AppState = get_state()
+    if state.accounts is None:
+        raise click.ClickException(
+            "this application stores no accounts: register oauth_bp, or set up OAuthAccounts(oauth, db=…, user_model=…)"
+        )
+    return state.accounts
+
+
+def find_engine(accounts: Any) -> Any:
+    """The engine itself: the way the extension finds it would bring the tables up to date on the way."""
+    return accounts.db.engines[getattr(accounts.user_model, "__bind_key__", None)]
+
+
+def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Show this package's errors as one line, without a traceback, and exit with 1."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except OAuthError as error:
+            raise click.ClickException(error.operator_message) from error
+
+    return run
+
+
+def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print columns that are as wide as their widest value."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[index]) for line in [list(headers), *texts]) for index in range(len(headers))]
+    for line in [list(headers), *texts]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def format_time(seconds: float | None) -> str:
+    """:return: UTC to the second, ``-`` for ``None``."""
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

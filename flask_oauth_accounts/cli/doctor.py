@@ -1,0 +1,221 @@
+"""``flask oauth doctor``: look for what would go wrong in production, and say what to mend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from ..clients.authentication import authentication_method
+from ..clients.base import config_key, is_loopback
+from ..errors import OAuthError
+from ..registry import AppState, get_state
+from ..remote_app.flow_stores import backend_of, is_null_cache
+from .addresses import find_redirect_uri
+from .common import find_engine, report_errors
+
+_METADATA = {
+    "authorization_endpoint": "authorize_url",
+    "token_endpoint": "access_token_url",
+    "userinfo_endpoint": "userinfo_endpoint",
+    "jwks_uri": "jwks_uri",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    :ivar level: ``ok``; ``hint`` (worth knowing); ``problem`` (mend it).
+    """
+
+    level: Literal["ok", "hint", "problem"]
+    text: str
+
+
+@click.command(
+    "doctor", help="Check configuration, providers, tables, cache and cookies; exit with 1 if something is wrong."
+)
+@click.option("--offline", is_flag=True, help="Ask no provider.")
+@with_appcontext
+@report_errors
+def doctor_command(offline: bool) -> None:
+    """Print findings, worst ones marked, and the redirect URI to register for each provider."""
+    state = get_state()
+    checks: list[Callable[[AppState], Iterator[Finding]]] = [
+        lambda state: check_clients(state, offline=offline),
+        check_tables,
+        check_keys,
+        check_cache,
+        check_cookies,
+        check_addresses,
+    ]
+    problems = 0
+    for check in checks:
+        for finding in check(state):
+            problems += finding.level == "problem"
+            mark = {"ok": "ok     ", "hint": "hint   ", "problem": "PROBLEM"}[finding.level]
+            click.echo(f"{mark}  {finding.text}")
+    click.echo(f"{problems} problems" if problems != 1 else "1 problem")
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+def check_clients(state: AppState, *, offline: bool) -> Iterator[Finding]:
+    """Each client: can it be built, has it its secret, does its provider say what is configured."""
+    names = state.oauth.list_names()
+    if not names:
+        yield Finding("problem", f"no client is registered: set {config_key('github', 'client_id')}, for example")
+    for name in names:
+        try:
+            client = state.oauth.create_client(name)
+        except OAuthError as error:
+            yield Finding("problem", error.operator_message)
+            continue
+        uri = find_redirect_uri(name)
+        yield Finding("ok", f"{name}: register this redirect URI with {client.display_name}: {uri or '(no blueprint)'}")
+        yield from _check_credentials(client)
+        if not offline and client.protocol == "oauth2" and client.server_metadata_url:
+            yield from _check_discovery(client)
+
+
+def _check_credentials(client: Any) -> Iterator[Finding]:
+    if not client.client_id:
+        yield Finding("problem", f"{client.name}: {config_key(client.name, 'client_id')} is not set")
+    if client.protocol == "oauth1":
+        needs_secret = client.client_kwargs.get("rsa_key") is None
+    else:
+        # A public client is one that says so; a secret that was forgotten looks the same.
+        needs_secret = client.client_kwargs.get("token_endpoint_auth_method") != "none" and client.apple_key is None
+    if needs_secret and not client.client_secret:
+        yield Finding(
+            "problem",
+            f"{client.name}: {config_key(client.name, 'client_secret')} is not set (for a public client set "
+            f"token_endpoint_auth_method to none)",
+        )
+    elif client.protocol == "oauth2":
+        yield Finding("ok", f"{client.name}: authenticates with {authentication_method(client._config)}")
+
+
+def _check_discovery(client: Any) -> Iterator[Finding]:
+    try:
+        metadata = client._client.openid.fetch_document()
+    except OAuthError as error:
+        yield Finding("problem", f"{client.name}: discovery: {error.operator_message}")
+        return
+    yield Finding("ok", f"{client.name}: discovery answers, issuer {metadata.get('issuer')}")
+    for theirs, ours in _METADATA.items():
+        configured, discovered = getattr(client, ours), metadata.get(theirs)
+        if configured and discovered and configured != discovered:
+            yield Finding(
+                "problem", f"{client.name}: {ours} is {configured}, but discovery now says {theirs} is {discovered}"
+            )
+
+
+def check_tables(state: AppState) -> Iterator[Finding]:
+    """The tables are there and as this version needs them."""
+    accounts = state.accounts
+    if accounts is None:
+        yield Finding("hint", "no accounts are set up: a registry only")
+        return
+    from ..storage.migrate import check
+
+    names = ("OAuthIdentity", "OAuth1Token", "OAuth2Token", "OAuthEvent")
+    tables = None if accounts.embedded else [getattr(accounts.models, name).__table__ for name in names]
+    try:
+        differences = check(find_engine(accounts), tables)
+    except OAuthError as error:
+        yield Finding("problem", f"database: {error.operator_message}")
+        return
+    remedy = "flask oauth db upgrade" if accounts.embedded else "flask db migrate && flask db upgrade"
+    for difference in differences:
+        yield Finding("problem", f"tables: {difference}; run: {remedy}")
+    if not differences:
+        yield Finding("ok", "tables are up to date")
+
+
+def check_keys(state: AppState) -> Iterator[Finding]:
+    """Every stored secret can be opened."""
+    if state.accounts is None:
+        return
+    ring = state.keys
+    try:
+        counts = state.accounts.store.count_by_key()
+    except OAuthError:
+        return  # check_tables has said so
+    for key_id, count in counts.items():
+        if key_id not in ring.key_ids:
+            yield Finding(
+                "problem",
+                f"{count} stored secrets need the key {key_id}, which is not configured: put it back into "
+                "OAUTH_ACCOUNTS_KEYS or SECRET_KEY_FALLBACKS",
+            )
+    if state.settings.keys is None:
+        yield Finding(
+            "hint", "secrets are sealed with a key derived from SECRET_KEY; OAUTH_ACCOUNTS_KEYS keeps them apart"
+        )
+    else:
+        yield Finding("ok", f"secrets are sealed with the key {ring.key_ids[0]}")
+
+
+def check_cache(state: AppState) -> Iterator[Finding]:
+    """Pending logins can be found again, by every worker."""
+    cache = state.find_any_cache(state.oauth)
+    if cache is None:
+        yield Finding("hint", "no cache: pending logins lie sealed in the session cookie")
+        return
+    if is_null_cache(cache):
+        yield Finding(
+            "problem", 'CACHE_TYPE is NullCache, which forgets everything: set it to "RedisCache" or "FileSystemCache"'
+        )
+        return
+    kind = type(backend_of(cache)).__name__
+    if "SimpleCache" in kind:
+        yield Finding(
+            "hint", "SimpleCache is one process's own: with several workers use RedisCache or FileSystemCache"
+        )
+    else:
+        yield Finding("ok", f"pending logins wait in {kind}")
+
+
+def check_cookies(state: AppState) -> Iterator[Finding]:
+    """The session cookie is safe, and comes back with the callback."""
+    config = current_app.config
+    is_https = (state.settings.external_url or "").startswith("https:")
+    relaxed = (current_app.debug or current_app.testing) and not is_https
+    if not config["SESSION_COOKIE_SECURE"] and not relaxed:
+        yield Finding("problem", "SESSION_COOKIE_SECURE is off: the session travels without TLS too; set it to True")
+    if not config["SESSION_COOKIE_HTTPONLY"]:
+        yield Finding("problem", "SESSION_COOKIE_HTTPONLY is off: scripts can read the session; set it to True")
+    same_site = config["SESSION_COOKIE_SAMESITE"]
+    if same_site == "Strict":
+        yield Finding("problem", "SESSION_COOKIE_SAMESITE is Strict: the cookie stays behind at the callback; use Lax")
+    elif same_site is None and not relaxed:
+        yield Finding("hint", 'SESSION_COOKIE_SAMESITE is not set; "Lax" is what browsers assume, so say it')
+    else:
+        yield Finding("ok", "session cookie comes back with the callback")
+
+
+def check_addresses(state: AppState) -> Iterator[Finding]:
+    """The redirect URI is what the providers know, also behind a proxy."""
+    external = state.settings.external_url
+    if external is None:
+        if not current_app.debug and not current_app.testing:
+            yield Finding(
+                "hint",
+                "OAUTH_ACCOUNTS_EXTERNAL_URL is not set: redirect URIs follow scheme and host of the request, so a proxy "
+                "that speaks https outside needs werkzeug's ProxyFix",
+            )
+        return
+    parts = urlsplit(external)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        yield Finding(
+            "problem", f"OAUTH_ACCOUNTS_EXTERNAL_URL is {external}: codes would travel in the clear; use https"
+        )
+    else:
+        yield Finding("ok", f"the application is at {external}")

@@ -1,0 +1,42 @@
+"""``flask oauth providers``: what is registered, and what could be."""
+
+from __future__ import annotations
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from ..clients.base import config_key
+from ..errors import OAuthError
+from ..providers import list_presets, load_preset
+from ..registry import get_state
+from .addresses import find_redirect_uri
+from .common import report_errors, show_table
+
+
+@click.command("providers", help="List the registered clients with the redirect URI of each, or all presets.")
+@click.option("--presets", is_flag=True, help="List the presets that come with the package.")
+@with_appcontext
+@report_errors
+def providers_command(presets: bool) -> None:
+    """Print a table; nobody is asked."""
+    if presets:
+        rows = [(preset.key, preset.display_name, preset.protocol) for preset in map(load_preset, list_presets())]
+        show_table(("preset", "provider", "protocol"), rows)
+        return
+    oauth = get_state().oauth
+    lines = []
+    for name in oauth.list_names():
+        try:
+            client = oauth.create_client(name)
+            kind = "openid" if client.is_openid else client.protocol
+            lines.append((name, client.display_name, kind, find_redirect_uri(name) or "-"))
+        except OAuthError as error:
+            lines.append((name, "-", "not usable", error.operator_message))
+    if not lines:
+        key = config_key("github", "client_id")
+        click.echo(
+            f"No client is registered in {current_app.name}. Set {key} and {config_key('github', 'client_secret')}."
+        )
+        return
+    show_table(("name", "provider", "protocol", "redirect URI to register"), lines)
