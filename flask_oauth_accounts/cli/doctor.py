@@ -132,6 +132,9 @@ def check_tables(state: AppState) -> Iterator[Finding]:
     except OAuthError as error:
         yield Finding("problem", f"database: {error.operator_message}")
         return
+    if differences and accounts.migrates:
+        yield Finding("ok", "tables are brought up to date on first use")
+        return
     remedy = "flask oauth db upgrade" if accounts.embedded else "flask db migrate && flask db upgrade"
     for difference in differences:
         yield Finding("problem", f"tables: {difference}; run: {remedy}")
@@ -208,7 +211,7 @@ def check_addresses(state: AppState) -> Iterator[Finding]:
         if not current_app.debug and not current_app.testing:
             yield Finding(
                 "hint",
-                "OAUTH_ACCOUNTS_EXTERNAL_URL is not set: redirect URIs follow scheme and host of the request, so a proxy "
+                "OAUTH_ACCOUNTS_EXTERNAL_URL is not set: redirect URIs follow the request's scheme and host, so a proxy "
                 "that speaks https outside needs werkzeug's ProxyFix",
             )
         return

@@ -110,6 +110,7 @@ class OAuthAccounts:
             db=self.db,
             user_model=self.user_model,
             embedded=embedded,
+            migrates=loader.migrates,
             load_user=loader.load,
             identify=identify,
             seal=keys.seal,

@@ -22,6 +22,11 @@ class UserLoader:
         self._user_model = user_model
         self._migration = migration
 
+    @property
+    def migrates(self) -> bool:
+        """Whether the tables are brought up to date on first use."""
+        return self._migration is not None
+
     def find_engine(self) -> Any:
         """The engine of the database that holds the users; needs an app context."""
         engine = self._db.engines[getattr(self._user_model, "__bind_key__", None)]

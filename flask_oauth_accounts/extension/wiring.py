@@ -29,6 +29,7 @@ class AppAccounts:
     """What :class:`OAuthAccounts` has set up on one application.
 
     :ivar embedded: the database is the shipped one, with its own migrations.
+    :ivar migrates: the tables are brought up to date on first use.
     :ivar load_user: a user by primary key, or ``None``.
     :ivar identify: the primary key of a user.
     :ivar seal: encrypts a short-lived text for a context.
@@ -44,6 +45,7 @@ class AppAccounts:
     db: SQLAlchemy
     user_model: Any
     embedded: bool
+    migrates: bool
     load_user: Callable[[Any], Any]
     identify: Callable[[Any], Any]
     seal: Callable[[str, str], str]
