@@ -141,7 +141,7 @@ def make_site(provider: DevProvider, tmp_path: Path) -> Callable[..., Site]:
     yield make
     for site in made:
         with site.app.app_context():
-            site.db.engine.pool.dispose()
+            site.db.engine.dispose()
 
 
 @pytest.fixture
