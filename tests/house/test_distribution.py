@@ -22,26 +22,29 @@ LEFT_OUT = ("benchmarks/", ".ci/", ".gitignore", "Makefile", "CONTRIBUTING.md", 
 
 # Way A of the README, driven like a visitor's first minute, with no file but this one.
 FIRST_MINUTE = """
-import importlib.resources, os, pathlib, sys
+import json, os, pathlib
 import flask_oauth_accounts
+from flask_oauth_accounts.testing import DevProvider, oauth_login
 
 assert "site-packages" in flask_oauth_accounts.__file__, flask_oauth_accounts.__file__
-from flask import Flask
-from flask_oauth_accounts import oauth_bp
+with DevProvider() as provider:
+    settings = {**provider.oidc_config("company"), "OAUTH_ACCOUNTS_PROVIDERS": "github,company"}
+    settings["OAUTH_ACCOUNTS_ALLOW_HTTP"] = "127.0.0.1"
+    os.environ.update({f"FLASK_{key}": json.dumps(value) for key, value in settings.items()})
+    exec(pathlib.Path("app.py").read_text())
 
-app = Flask(__name__, instance_path=os.getcwd() + "/instance")
-app.config.from_prefixed_env()
-app.register_blueprint(oauth_bp)
-
-client = app.test_client()
-page = client.get("/login")
-assert page.status_code == 200, page.status_code
-assert "GitHub" in page.text
-start = client.get("/login/github")
-assert start.status_code == 302, start.status_code
-assert start.location.startswith("https://github.com/login/oauth/authorize?"), start.location
-assert client.get("/profile/github").status_code == 302
-assert pathlib.Path("instance/oauth_accounts.db").stat().st_size > 0
+    visitor = app.test_client()
+    page = visitor.get("/login")
+    assert page.status_code == 200, page.status_code
+    assert "GitHub" in page.text
+    start = visitor.get("/login/github")
+    assert start.location.startswith("https://github.com/login/oauth/authorize?"), start.location
+    done = oauth_login(visitor, "company", "alice", provider=provider)
+    assert done.location.endswith("/profile/company"), done.text
+    assert "Alice Ardent" in visitor.get("/profile/company").text
+database = pathlib.Path(app.instance_path) / "oauth_accounts.db"
+assert database.is_relative_to(pathlib.Path.cwd()), database
+assert database.stat().st_size > 0
 """
 
 
@@ -129,6 +132,7 @@ def test_way_a_runs_from_the_wheel_in_a_fresh_environment(release: tuple[Path, P
     python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", release[1], cwd=tmp_path)
     (tmp_path / "visitor.py").write_text(FIRST_MINUTE)
+    shutil.copy(ROOT / "examples" / "instant" / "app.py", tmp_path)
     run(
         python,
         "-W",
