@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flask_oauth_accounts.accounts import AccountPolicy, AccountService, Visitor
+from flask_oauth_accounts.accounts.connections import create_connection, summarise_revocations
 from flask_oauth_accounts.errors import LastLoginMethodError, ProviderUnavailable, UnknownConnectionError
 from flask_oauth_accounts.flow import CONNECT
 from flask_oauth_accounts.identity import Identity
@@ -72,6 +73,28 @@ def test_a_token_that_ends_without_renewal_is_told_apart(world: Any, user: Any, 
     connect(service, user, make_identity("1"), token={"access_token": "at", "expires_at": 1_700_003_600})
     connect(service, user, make_identity("2"), token={"oauth_token": "a"}, protocol="oauth1")
     assert [item.renewable for item in service.connections(user.id)] == [False, True]
+
+
+def test_a_working_token_speaks_for_a_connection_with_a_dead_one(make_identity: Make) -> None:
+    """A connection that works asks to be reconnected, because an old token of it is dead."""
+    record = IdentityRecord(1, 7, make_identity(), can_log_in=True)
+    values = {"user_id": 7, "name": "github", "account": "1", "token": TokenDict(), "identity_id": 1}
+    dead: Any = {"id": 1, "protocol": "oauth1", "status": "reauth_required", "issued_at": 30, **values}
+    old: Any = {"id": 2, "protocol": "oauth2", "issued_at": 10, "scope": "old", **values}
+    new: Any = {"id": 3, "protocol": "oauth2", "issued_at": 20, "scope": "new", **values}
+    tokens = [StoredToken(**dead), StoredToken(**old), StoredToken(**new)]
+    found = create_connection(record, tokens, can_disconnect=True)
+    assert (found.status, found.scope) == ("active", "new")
+    assert create_connection(record, tokens[:1], can_disconnect=True).status == "reauth_required"
+
+
+@pytest.mark.parametrize(
+    ("results", "summary"),
+    [([], None), ([None], None), ([None, True], True), ([True, False], False), ([False, None], False)],
+)
+def test_one_token_that_stayed_means_not_revoked(results: list[bool | None], summary: bool | None) -> None:
+    """The page says that everything was revoked while one token still works."""
+    assert summarise_revocations(results) is summary
 
 
 def test_the_list_takes_no_more_queries_for_more_connections(world: Any, user: Any, make_identity: Make) -> None:

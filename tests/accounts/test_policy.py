@@ -105,6 +105,7 @@ def test_the_six_attributes_are_filled_and_nothing_else() -> None:
     assert user.name == "Mona Lisa Octocat"
     assert user.profile_url is None
     assert user.is_admin is None
+    assert bind(Full).create_user(Identity("x", "https://x.example", "1")).email_verified is False
     assert sa.inspect(user).transient
 
 
@@ -216,6 +217,7 @@ def test_may_disconnect_looks_the_others_up_itself() -> None:
     store.rows = (one, api)
     assert not policy.may_disconnect(None, one)
     assert policy.may_disconnect(None, api)
+    assert policy.may_disconnect(None, api, [])
     assert not policy.may_disconnect(None, one, [api])
     assert policy.may_disconnect(None, one, [two])
 
