@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..identity import Identity
@@ -57,23 +57,42 @@ class MemoryTokenStore:
         now: float,
     ) -> StoredToken:
         with self._lock:
-            old = self.load(user_id, name, account, protocol=protocol)
-            plain = _create_plain(token, protocol, now)
-            if old is None:
-                old = StoredToken(next(self._ids), user_id, name, account, protocol, TokenDict())
+            place = (user_id, name, account)
+            links = {"identity_id": identity_id, "requested_scope": requested_scope}
+            return self._save_token(place, token, protocol, **links, now=now, login=True)
+
+    def _save_token(
+        self,
+        place: tuple[Any, str, str],
+        token: Mapping[str, Any],
+        protocol: Protocol,
+        *,
+        identity_id: Any,
+        requested_scope: str | None,
+        now: float,
+        login: bool,
+    ) -> StoredToken:
+        user_id, name, account = place
+        old = self.load(user_id, name, account, protocol=protocol)
+        if old is None:
+            old = StoredToken(next(self._ids), user_id, name, account, protocol, TokenDict())
+            self._last_logins[protocol, old.id] = 0.0
+        if login:
             self._last_logins[protocol, old.id] = now
-            return self._put_token(
-                old,
-                merge_refreshed(old.token, plain),
-                now,
-                identity_id=old.identity_id if identity_id is None else identity_id,
-                requested_scope=requested_scope or old.requested_scope,
-            )
+        return self._put_token(
+            old,
+            merge_refreshed(old.token, _create_plain(token, protocol, now)),
+            now,
+            identity_id=old.identity_id if identity_id is None else identity_id,
+            requested_scope=requested_scope,
+        )
 
     def claim(self, stored: StoredToken, *, owner: str, now: float, lease: float) -> StoredToken | None:
         with self._lock:
             row = self._get_version(stored)
-            if row is None or row.status != "active" or (row.lease_owner and (row.lease_expires_at or 0) > now):
+            if row is None or row.status != "active" or row.failures != stored.failures:
+                return None
+            if row.protocol == "oauth1" or (row.lease_owner and (row.lease_expires_at or 0) > now):
                 return None
             return self._put(dataclasses.replace(row, lease_owner=owner, lease_expires_at=now + lease))
 
@@ -94,9 +113,50 @@ class MemoryTokenStore:
             row = self._get_version(stored)
             if row is None:
                 return False
-            dead: dict[str, Any] = {**_FREE, "status": "reauth_required", "last_error": error, "retry_at": None}
-            self._put(dataclasses.replace(row, **dead, version=row.version + 1))
+            self._end(row, "reauth_required", error, ("refresh_token",))
             return True
+
+    def mark_revoked(self, stored: StoredToken, *, error: str | None = None) -> bool:
+        with self._lock:
+            row = self._get_version(stored)
+            if row is None:
+                return False
+            self._end(row, "revoked", error, tuple(row.token))
+            return True
+
+    def delete_token(self, stored: StoredToken) -> bool:
+        with self._lock:
+            row = self._tokens.get((stored.protocol, stored.id))
+            if row is None:
+                return False
+            self._delete_tokens([row])
+            return True
+
+    def _end(self, row: StoredToken, status: str, error: str | None, dropped: Sequence[str]) -> None:
+        token = TokenDict({key: value for key, value in row.token.items() if key not in dropped})
+        ended: dict[str, Any] = {**_HEALTHY, "status": status, "last_error": error, "token": token}
+        self._put(dataclasses.replace(row, **ended, version=row.version + 1))
+
+    def iter_tokens(
+        self,
+        *,
+        protocol: Protocol = "oauth2",
+        status: str | None = None,
+        expiring_before: float | None = None,
+        name: str | None = None,
+        user_id: Any = None,
+        batch: int = 500,
+    ) -> Iterator[StoredToken]:
+        with self._lock:
+            rows = [_copy(row) for row in self._tokens.values() if row.protocol == protocol]
+        for row in rows:
+            if (
+                status in (None, row.status)
+                and name in (None, row.name)
+                and user_id in (None, row.user_id)
+                and (expiring_before is None or (row.expires_at is not None and row.expires_at < expiring_before))
+            ):
+                yield row
 
     def _get_version(self, stored: StoredToken) -> StoredToken | None:
         row = self._tokens.get((stored.protocol, stored.id))
@@ -143,6 +203,11 @@ class MemoryStore(MemoryTokenStore):
             rows = self._identities.values()
             return next((r for r in rows if (r.user_id, r.identity.name, r.identity.subject) == wanted), None)
 
+    def find_identity(self, identity_id: Any, user_id: Any) -> IdentityRecord | None:
+        with self._lock:
+            row = self._identities.get(identity_id)
+            return row if row is not None and row.user_id == user_id else None
+
     def list_for_user(self, user_id: Any) -> Sequence[IdentityRecord]:
         with self._lock:
             return [row for row in self._identities.values() if row.user_id == user_id]
@@ -178,7 +243,7 @@ class MemoryStore(MemoryTokenStore):
         identity: Identity,
         *,
         protocol: Protocol,
-        token: Mapping[str, Any],
+        token: Mapping[str, Any] | None,
         requested_scope: str | None,
         kind: str,
         user_id: Any = None,
@@ -187,31 +252,44 @@ class MemoryStore(MemoryTokenStore):
         can_log_in: bool = True,
         now: float,
     ) -> tuple[IdentityRecord, Any]:
+        login = kind in ("login", "signup")
         with self._lock:
+            if record is not None and user_id is None:
+                user_id = record.user_id
             self._check_unique(identity, user_id, new_user, record, can_log_in)
             if new_user is not None:
                 user_id = self._add_user(new_user)
-            written = IdentityRecord(
-                id=next(self._ids) if record is None else record.id,
-                user_id=user_id,
-                identity=identity,
-                can_log_in=can_log_in,
-                created_at=now if record is None else record.created_at,
-                last_login_at=now if can_log_in else record.last_login_at if record is not None else None,
+            old = record or IdentityRecord(next(self._ids), user_id, identity, can_log_in, created_at=now)
+            written = dataclasses.replace(
+                old,
+                identity=dataclasses.replace(identity, name=old.identity.name),
+                can_log_in=old.can_log_in or can_log_in,
+                last_login_at=now if login else old.last_login_at,
             )
             self._identities[written.id] = written
-            self.save(
-                user_id,
-                identity.name,
-                token,
-                identity.subject,
-                protocol=protocol,
-                identity_id=written.id,
-                requested_scope=requested_scope,
-                now=now,
-            )
+            if token is not None:
+                self._save_token(
+                    (user_id, identity.name, identity.subject),
+                    token,
+                    protocol,
+                    identity_id=written.id,
+                    requested_scope=requested_scope,
+                    now=now,
+                    login=login,
+                )
             self.record(Event(kind, "success", identity.name, user_id, written.id, identity.subject))
             return written, user_id
+
+    def set_login_key(self, identity_id: Any, user_id: Any, login_key: str | None) -> bool:
+        with self._lock:
+            row = self._identities.get(identity_id)
+            if row is None or row.user_id != user_id:
+                return False
+            other = self.find(row.identity) if login_key else None
+            if other is not None and other.id != identity_id:
+                raise ConcurrentLogin
+            self._identities[identity_id] = dataclasses.replace(row, can_log_in=login_key is not None)
+            return True
 
     def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event) -> bool:
         with self._lock:

@@ -108,6 +108,7 @@ class RefreshAttempt:
     :param on_orphan: gets a new grant whose row has been deleted meanwhile.
     :param on_blocked: called when the database refuses a write for now, so that nobody waits for this attempt
         who might be the one that holds the lock.
+    :param wait: waits the given seconds, or until there is something to see.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class RefreshAttempt:
         *,
         on_orphan: OnOrphan | None = None,
         on_blocked: Callable[[], object] = lambda: None,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
         self.tools = tools
         self.store = tools.store
@@ -127,6 +129,7 @@ class RefreshAttempt:
         self.need = need
         self.on_orphan = on_orphan
         self.on_blocked = on_blocked
+        self.wait = wait or tools.wait
         self.owner = f"{os.getpid()}-{threading.get_ident():x}-{secrets.token_hex(8)}"
         self._deadline = tools.monotonic() + tools.settings.refresh_wait
         self._pause = _FIRST_PAUSE
@@ -157,7 +160,7 @@ class RefreshAttempt:
             result = None if claimed is None else self._ask(claimed)
             if result is not None:
                 return result
-            self._wait()
+            self._pause_before_next_look()
 
     def settle(self) -> None:
         """Record events, send notices and give orphans back, after everybody who waits has the outcome."""
@@ -171,7 +174,7 @@ class RefreshAttempt:
     # Looking
 
     def _look(self) -> StoredToken:
-        current = self._reload(self.stored)
+        current = self._reload(self.stored) or self._load_successor(self.stored)
         if current is None:
             raise MissingTokenError(provider=self.stored.name)
         self.stored = current
@@ -182,6 +185,10 @@ class RefreshAttempt:
         # A database may give the key of a deleted row to a new one; that is not the row this is about.
         current = self.store.reload(stored)
         return current if current is not None and _is_same_row(current, stored) else None
+
+    def _load_successor(self, stored: StoredToken) -> StoredToken | None:
+        """The user may have disconnected and connected again: same account, new row."""
+        return self.store.load(stored.user_id, stored.name, stored.account, protocol=stored.protocol)
 
     def _take_step(self, current: StoredToken) -> StoredToken | None:
         now = self.tools.clock()
@@ -218,11 +225,11 @@ class RefreshAttempt:
         self.on_blocked()
         return None
 
-    def _wait(self) -> None:
+    def _pause_before_next_look(self) -> None:
         left = self._deadline - self.tools.monotonic()
         if left > 0:
             pause, self._pause = self._pause, min(_GREATEST_PAUSE, self._pause * 1.5)
-            self.tools.wait(min(left, pause * (0.5 + 0.5 * self.tools.random())))
+            self.wait(min(left, pause * (0.5 + 0.5 * self.tools.random())))
             return
         if self._looked_last:
             raise self._store_error or create_wait_error(self.stored)
@@ -350,20 +357,30 @@ class RefreshAttempt:
 
     def _commit(self, unsaved: Unsaved) -> StoredToken | None:
         """:return: the saved row, ``None`` if somebody else wrote meanwhile or the row is gone."""
-        stored, now = unsaved.stored, self.tools.clock()
-        saved = self.store.commit_refresh(stored, owner=unsaved.owner, token=unsaved.token, now=now)
-        if saved is None:
-            current = self._reload(stored)
-            if current is None:
-                self._give_back(unsaved)
-                return None
-            if current.status != REAUTH_REQUIRED or not _is_same_grant(current, stored):
-                return None
-            # A slower process has believed a refusal that our own rotation caused; the grant in hand is newer.
-            saved = self.store.commit_refresh(current, owner=unsaved.owner, token=unsaved.token, now=now)
+        saved = self._write_if_ours(unsaved)
         if saved is not None:
             self._report("refresh", saved, "token_update")
+        elif self._reload(unsaved.stored) is None and self._load_successor(unsaved.stored) is None:
+            # Only where no new consent is stored: many providers revoke that together with the old grant.
+            self._give_back(unsaved)
         return saved
+
+    def _write_if_ours(self, unsaved: Unsaved) -> StoredToken | None:
+        """The version fences off everybody who writes to the row. The look before it tells apart a new row under
+        the key of a deleted one, which SQLite hands out again: it would get the token of a removed connection.
+        """
+        current = self._reload(unsaved.stored)
+        if current is None:
+            return None
+        if current.version == unsaved.stored.version:
+            if current.token.get("refresh_token") != unsaved.stored.token.get("refresh_token"):
+                return None
+        elif current.version != unsaved.stored.version + 1 or current.status != REAUTH_REQUIRED:
+            return None
+        # One version on and dead: a slower process has believed a refusal that our own rotation caused. The grant
+        # in hand is newer, and revives the row.
+        now = self.tools.clock()
+        return self.store.commit_refresh(current, owner=unsaved.owner, token=unsaved.token, now=now)
 
     def _give_back(self, unsaved: Unsaved) -> None:
         log.info("%s: the connection was removed during a refresh; the new token is not stored", unsaved.stored.name)
@@ -397,10 +414,6 @@ class RefreshAttempt:
 
 def _is_same_row(one: StoredToken, other: StoredToken) -> bool:
     return (one.user_id, one.name, one.account) == (other.user_id, other.name, other.account)
-
-
-def _is_same_grant(one: StoredToken, other: StoredToken) -> bool:
-    return one.token.get("refresh_token") == other.token.get("refresh_token")
 
 
 def create_wait_error(stored: StoredToken) -> ProviderUnavailable:

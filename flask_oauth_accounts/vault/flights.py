@@ -36,6 +36,10 @@ class Flight:
             self._landed = landed
             self._done.set()
 
+    @property
+    def has_landed(self) -> bool:
+        return self._done.is_set()
+
     def wait(self, timeout: float) -> Landed | None:
         """:param timeout: seconds.
         :return: the outcome, ``None`` if there is none yet.

@@ -4,7 +4,7 @@
 
     fresh ── not due ──────────────────────────────────────────────▶ the token, no SQL
       └─ due ── another thread is at it ── still valid ────────────▶ the old token
-                   │                   └── wait for its outcome
+                   │                   └── wait for its outcome, and look at the row if that takes long
                    └─ first of this process ── look at the row again
                          ├─ somebody has refreshed ────────────────▶ the new token
                          ├─ somebody holds the claim ── still valid ▶ the old token, else look again in a moment
@@ -27,9 +27,12 @@ from typing import Any, Literal
 from ..config import Settings
 from ..protocols import EventSink, TokenStore
 from ..tokens import Protocol, StoredToken
-from .attempt import Notice, OnOrphan, Refresh, RefreshAttempt, Tools, create_wait_error, get_row_key
+from .attempt import Notice, OnOrphan, Refresh, RefreshAttempt, Tools, get_row_key
 from .decide import ACTIVE, REAUTH_REQUIRED, Need, Step, create_consent_error, decide_step, is_served
 from .flights import Flight, Flights, Landed, copy_error
+
+_PATIENCE = 0.5
+"""Seconds for which a thread trusts another one to refresh, before it looks at the row itself."""
 
 HealthState = Literal["fresh", "due", "refreshing", "backing_off", "expired", "reauth_required", "revoked"]
 
@@ -87,12 +90,13 @@ class Vault:
         self.settings = settings
         self.clock = clock
         self._flights = Flights()
+        self._wait = wait
         self._tools = Tools(
             store=store,
             settings=settings,
             clock=clock,
             monotonic=monotonic,
-            wait=wait or (lambda seconds: threading.Event().wait(seconds)),
+            wait=wait or _wait,
             random=random or SystemRandom().random,
             events=events,
             notify=notify,
@@ -231,7 +235,6 @@ class Vault:
         if known is not None:
             return known
         key = get_row_key(stored)
-        deadline = self._tools.monotonic() + self.settings.refresh_wait
         while True:
             flight, leads = self._flights.join(key)
             attempt = RefreshAttempt(
@@ -241,20 +244,26 @@ class Vault:
                 need,
                 on_orphan=on_orphan,
                 on_blocked=partial(self._flights.land, key, flight, Landed()),
+                wait=None if leads else partial(self._wait_beside, flight),
             )
             if leads:
                 return self._lead(flight, attempt)
             if is_served(stored, need, now=self.clock()):
                 return stored
-            landed = flight.wait(deadline - self._tools.monotonic())
-            if landed is None:
-                raise create_wait_error(stored)
+            landed = flight.wait(min(_PATIENCE, self.settings.refresh_wait))
+            if landed is None or landed == Landed():
+                # The one who leads may be waiting for a lock that this thread's own host transaction holds.
+                return self._go_alone(attempt)
             if landed.error is not None:
                 raise copy_error(landed.error) from landed.error
-            if landed.token is None:
-                return self._go_alone(attempt)
-            if self._serve_as_is(landed.token, need) is not None:
+            if landed.token is not None and self._serve_as_is(landed.token, need) is not None:
                 return landed.token
+
+    def _wait_beside(self, flight: Flight, seconds: float) -> None:
+        if self._wait is not None or flight.has_landed:
+            self._tools.wait(seconds)
+        else:
+            flight.wait(seconds)
 
     def _serve_as_is(self, stored: StoredToken, need: Need) -> StoredToken | None:
         step = decide_step(stored, need, now=self.clock())
@@ -281,6 +290,10 @@ class Vault:
             return attempt.run()
         finally:
             attempt.settle()
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
 
 
 def _get_state(stored: StoredToken, need: Need, now: float) -> HealthState:

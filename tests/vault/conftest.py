@@ -30,6 +30,8 @@ class TokenEndpoint:
     :ivar revoked: the family was revoked because a spent refresh token came back.
     :ivar delay: seconds to think before each answer.
     :ivar arrived: set by each refresh request.
+    :ivar rotated: set by each rotation.
+    :ivar grace: the refresh token before the current one still works, and gets the current answer again.
     :ivar gate: a refresh request is answered only while this is set.
     :ivar answers: answers to give in place of the usual ones, first to last.
     """
@@ -44,6 +46,8 @@ class TokenEndpoint:
     access_token: str = "access-0"
     issued: list[str] = field(default_factory=lambda: ["refresh-0", "access-0"])
     answers: list[Answer] = field(default_factory=list)
+    grace: bool = False
+    rotated: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Event = field(default_factory=threading.Event)
     gate: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -83,12 +87,15 @@ class TokenEndpoint:
             if self.answers:
                 return self.answers.pop(0)
             given = form.get("refresh_token", [""])[0]
+            if self.grace and given in self.issued[-4:-2]:
+                return 200, {}, json.dumps(self.first_token())
             if given != self.refresh_token or self.revoked:
                 self.revoked = self.revoked or given in self.issued
                 self.refused += 1
                 return 400, {}, json.dumps({"error": "invalid_grant"})
             number = len(self.issued) // 2
             self.refresh_token, self.access_token = f"refresh-{number}", f"access-{number}"
+            self.rotated.set()
             self.issued += [self.refresh_token, self.access_token]
             return 200, {}, json.dumps(self.first_token(token_type="Bearer"))
 

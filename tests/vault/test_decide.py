@@ -142,7 +142,7 @@ def test_failures_are_told_apart(error: Exception, verdict: Verdict) -> None:
     [(1, 0.5, 1), (2, 1, 2), (3, 2, 4), (4, 4, 8), (5, 8, 16), (6, 16, 32), (7, 30, 60), (8, 30, 60), (10**6, 30, 60)],
 )
 def test_back_off_doubles_up_to_a_minute(failures: int, least: float, most: float) -> None:
-    """A provider in trouble is hammered, or a healthy one avoided for hours, if the back-off is not kept."""
+    """A provider in trouble is hammered, or a healthy one avoided for hours, if the table is not kept."""
     assert create_back_off(failures, None, random=0.0) == least
     assert create_back_off(failures, None, random=1.0) == most
 
