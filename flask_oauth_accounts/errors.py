@@ -134,7 +134,7 @@ class ConfigurationError(OAuthError, RuntimeError):
 
 
 class InvalidClientError(ConfigurationError):
-    """RFC 6749 section 5.2 ``invalid_client`` or ``unauthorized_client``: client id, secret or grant are not accepted."""
+    """The provider does not accept our client id, secret or grant: RFC 6749 section 5.2 ``invalid_client`` and kin."""
 
     code = "invalid_client"
     status = 502

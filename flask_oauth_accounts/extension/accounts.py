@@ -10,7 +10,7 @@ from flask import Flask
 from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
 
-from ..accounts import AccountPolicy, AccountService
+from ..accounts import AccountPolicy, AccountService, create_policy
 from ..cli import create_cli
 from ..errors import ConfigurationError, MissingTokenError
 from ..registry import OAuth, ensure_state, get_state
@@ -50,7 +50,7 @@ class OAuthAccounts:
         db: SQLAlchemy | None = None,
         user_model: Any = None,
         models: Any = None,
-        policy: AccountPolicy | None = None,
+        policy: AccountPolicy | type[AccountPolicy] | None = None,
     ) -> None:
         if db is None or user_model is None:
             raise ConfigurationError(
@@ -60,7 +60,7 @@ class OAuthAccounts:
         self.oauth = oauth if oauth is not None else OAuth()
         self.db = db
         self.user_model = user_model
-        self.policy = policy or AccountPolicy()
+        self.policy = create_policy(policy)
         sealer = ContextSealer()
         self.models: Models = (
             read_models(models, user_model) if models is not None else define_models(db.Model, user_model, sealer)
