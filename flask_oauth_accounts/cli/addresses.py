@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import current_app
 
 from ..registry import get_state
-from ..web.callback import authorize
 
 
 def find_redirect_uri(name: str) -> str | None:
@@ -15,7 +16,7 @@ def find_redirect_uri(name: str) -> str | None:
     :return: absolute where ``OAUTH_ACCOUNTS_EXTERNAL_URL`` or ``SERVER_NAME`` says which host, else for
         ``http://localhost:5000``; ``None`` where no blueprint is registered.
     """
-    endpoint = next((key for key, view in current_app.view_functions.items() if view is authorize), None)
+    endpoint = next((key for key, view in current_app.view_functions.items() if _is_callback(view)), None)
     if endpoint is None:
         return None
     path = current_app.url_map.bind("localhost").build(endpoint, {"name": name})
@@ -25,3 +26,8 @@ def find_redirect_uri(name: str) -> str | None:
     root = current_app.config.get("APPLICATION_ROOT", "/").rstrip("/")
     external = get_state().settings.external_url
     return f"{external}{path}" if external else f"{fallback}{root}{path}"
+
+
+def _is_callback(view: Any) -> bool:
+    """By its name, for the command line does not import the pages."""
+    return f"{view.__module__}.{view.__name__}" == "flask_oauth_accounts.web.callback.authorize"
