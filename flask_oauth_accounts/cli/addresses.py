@@ -30,4 +30,5 @@ def find_redirect_uri(name: str) -> str | None:
 
 def _is_callback(view: Any) -> bool:
     """By its name, for the command line does not import the pages."""
-    return f"{view.__module__}.{view.__name__}" == "flask_oauth_accounts.web.callback.authorize"
+    place = (getattr(view, "__module__", None), getattr(view, "__name__", None))
+    return place == ("flask_oauth_accounts.web.callback", "authorize")

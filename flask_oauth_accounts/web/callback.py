@@ -93,7 +93,7 @@ def _complete(client: Any, finished: Any) -> Outcome:
             purpose=flow.purpose,
             visitor=Visitor(get_user_id()),
             subject=flow.subject,
-            trusts_email=bool(client.preset is not None and client.preset.trusts_email),
+            trusts_email=bool(client.trusts_email),
         )
     except Exception as error:
         if is_storage_fault(error):
