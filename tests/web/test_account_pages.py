@@ -125,6 +125,9 @@ def test_reconnect_repairs_the_same_account_only(site: Any) -> None:
     done = browser.get(site.consent(browser.get(f"/reconnect/{number}").headers["Location"], "alice"))
     assert done.headers["Location"] == "/accounts"
     assert "connected again" in browser.get("/accounts").text
+    site.connect(browser, "two", "bob")
+    other_own = browser.get(site.consent(browser.get(f"/reconnect/{number}").headers["Location"], "bob"))
+    assert other_own.status_code == 403
     by_name = browser.get("/reconnect/two?next=/me")
     assert browser.get(site.consent(by_name.headers["Location"])).headers["Location"] == "/me"
 

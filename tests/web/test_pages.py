@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+
+from flask_oauth_accounts.web.context import safe_link
 
 JSON = {"Accept": "application/json"}
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "json.md"
@@ -104,6 +107,29 @@ def test_f03_f04_profiles_are_text(site: Any, make_site: Callable[..., Any]) -> 
             assert "<script" not in text
             assert "javascript:" not in text
         assert browser.get("/profile/two", headers=JSON).json["profile"]["avatar_url"] is None
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("https://pictures.example.com/a.png", True),
+        ("http://pictures.example.com/a.png", False),
+        ("javascript:alert(1)", False),
+        ("data:image/png;base64,AA", False),
+        ("//pictures.example.com/a.png", False),
+        ("https://user@pictures.example.com/", False),
+        ("https://[::1", False),
+        ("https:///a.png", False),
+        ("https://a.example/\n", False),
+        ("https://a.example/" + "x" * 3000, False),
+        (None, False),
+        (5, False),
+    ],
+)
+def test_f04_addresses_from_profiles(address: Any, kept: bool) -> None:
+    """A link or picture of a profile could run a script or read a local file."""
+    with Flask(__name__).app_context():
+        assert safe_link(address) == (address if kept else None)
 
 
 def test_pictures_come_only_where_the_operator_wants_them(site: Any, make_site: Callable[..., Any]) -> None:
