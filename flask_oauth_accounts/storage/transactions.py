@@ -28,7 +28,7 @@ from .work import Work
 T = TypeVar("T")
 
 _ATTEMPTS = 4
-_PATIENCE = 5.0
+_PATIENCE = 8.0
 _PAUSE = 0.01
 
 
@@ -164,11 +164,12 @@ def _read_own(engine: sa.Engine, function: Callable[[sa.Connection], T]) -> T:
 
 def _write_patiently(engine: sa.Engine, function: Callable[[Work], T]) -> T:
     """Write with nobody of this context in the way; others are waited for and given way to."""
+    deadline = time.monotonic() + _PATIENCE
     for attempt in range(_ATTEMPTS):
         try:
             return _write_own(engine, function)
         except sa.exc.DBAPIError as error:
-            last = attempt == _ATTEMPTS - 1
+            last = attempt == _ATTEMPTS - 1 or time.monotonic() > deadline
             if last or not (faults.is_locked(error) or faults.is_retryable(error)):
                 raise
         time.sleep(_PAUSE)
