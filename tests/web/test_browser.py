@@ -1,0 +1,141 @@
+"""The pages in a real browser: everybody can use them, and a whole journey works without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_oauth_accounts.testing import DevUser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+
+@pytest.fixture
+def address(site: Any, live_server: Callable[[Any], str]) -> str:
+    """The running site."""
+    site.provider.add_user(DevUser("twin", "twin", email="alice@example.com", email_verified=True, name="Alice Twin"))
+    return live_server(site.app)
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Open pages in fresh browsers, with the options of Playwright's contexts."""
+    contexts: list[BrowserContext] = []
+
+    def open_fresh(**options: Any) -> Page:
+        context = chromium.new_context(**options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        return context.new_page()
+
+    yield open_fresh
+    for context in contexts:
+        context.close()
+
+
+def consent(page: Page, user: str, *, allow: bool = True) -> None:
+    """Choose a user on the provider's page."""
+    page.locator(f"input[name=user][value={user}]").check()
+    page.get_by_role("button", name="Allow" if allow else "Deny").click()
+
+
+def log_in(page: Page, address: str, label: str = "Two", user: str = "alice") -> None:
+    page.goto(f"{address}/login")
+    page.get_by_role("link", name=f"Continue with {label}").click()
+    consent(page, user)
+
+
+def walk_all_pages(page: Page, address: str) -> Iterator[str]:
+    """Go from page to page as a visitor does; yields the name of each."""
+    page.goto(f"{address}/login")
+    yield "login"
+    page.get_by_role("link", name="Continue with Two").click()
+    consent(page, "alice", allow=False)
+    yield "error-denied"
+    page.get_by_role("link", name="Try again").click()
+    consent(page, "alice")
+    yield "profile"
+    page.goto(f"{address}/login/three")
+    yield "confirm"
+    page.get_by_role("button", name="Connect Three to this account").click()
+    consent(page, "bob")
+    yield "accounts"
+    page.get_by_role("button", name="Disconnect Three account").click()
+    yield "accounts-disconnected"
+    page.get_by_role("button", name="Disconnect Two account").click()
+    yield "error-last-way"
+    page.goto(f"{address}/accounts")
+    page.get_by_role("button", name="Sign out").click()
+    yield "signed-out"
+    page.get_by_role("link", name="Continue with Three").click()
+    consent(page, "twin")
+    yield "resolve-stranger"
+    page.get_by_role("link", name="Continue with Two").click()
+    consent(page, "alice")
+    yield "resolve"
+    page.get_by_role("button", name="Connect", exact=True).click()
+    yield "accounts-resolved"
+    page.goto(f"{address}/login/nope")
+    yield "error-unknown"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_every_page_is_for_everybody(
+    address: str, open_page: Callable[..., Page], tmp_path: Path, scheme: str, width: int
+) -> None:
+    """Somebody with a screen reader, weak eyes or a small telephone could not sign in."""
+    page = open_page(color_scheme=scheme, viewport={"width": width, "height": 800}, java_script_enabled=True)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
+    seen = []
+    for name in walk_all_pages(page, address):
+        seen.append(name)
+        page.screenshot(path=tmp_path / f"{name}-{scheme}-{width}.png", full_page=True)
+        violations = axe.Axe().run(page).response["violations"]
+        assert not violations, (name, [(item["id"], item["nodes"][0]["html"]) for item in violations])
+        too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        assert not too_wide, name
+    assert len(seen) == 12
+    assert not complaints
+
+
+def test_a_journey_without_javascript_and_by_keyboard(address: str, open_page: Callable[..., Page], site: Any) -> None:
+    """Somebody without a mouse or without JavaScript could not sign in and out."""
+    page = open_page(java_script_enabled=False)
+    page.goto(f"{address}/login?next=/accounts")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    consent(page, "alice")
+    assert page.url == f"{address}/accounts"
+    page.get_by_role("button", name="Sign out").focus()
+    page.keyboard.press("Enter")
+    assert page.get_by_role("status").inner_text() == "You have signed out."
+
+
+def test_l17_back_and_reload(address: str, open_page: Callable[..., Page], site: Any) -> None:
+    """Somebody who goes back after signing in would see a server error, or get a second account."""
+    page = open_page()
+    log_in(page, address)
+    page.wait_for_url(f"{address}/profile/two")
+    page.go_back()
+    page.go_forward()
+    page.reload()
+    assert page.get_by_role("heading", level=1).inner_text() == "Your Two profile"
+    assert site.count("User") == 1
+
+
+def test_the_look_changes_by_custom_properties_alone(address: str, open_page: Callable[..., Page], site: Any) -> None:
+    """An application would have to rewrite the templates to get its own colours."""
+    page = open_page()
+    page.goto(f"{address}/login")
+    before = page.locator(".oa-card").evaluate("card => getComputedStyle(card).backgroundColor")
+    page.evaluate("document.documentElement.style.setProperty('--oa-surface', 'rgb(1, 2, 3)')")
+    after = page.locator(".oa-card").evaluate("card => getComputedStyle(card).backgroundColor")
+    assert (before, after) == ("rgb(255, 255, 255)", "rgb(1, 2, 3)")
