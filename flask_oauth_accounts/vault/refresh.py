@@ -27,9 +27,10 @@ from typing import Any, Literal
 from ..config import Settings
 from ..protocols import EventSink, TokenStore
 from ..tokens import Protocol, StoredToken
-from .attempt import Notice, OnOrphan, Refresh, RefreshAttempt, Tools, get_row_key
+from .attempt import RefreshAttempt
 from .decide import ACTIVE, REAUTH_REQUIRED, Need, Step, create_consent_error, decide_step, is_served
 from .flights import Flight, Flights, Landed, copy_error
+from .tools import Notice, OnOrphan, Refresh, Tools, get_row_key
 
 _PATIENCE = 0.5
 """Seconds for which a thread trusts another one to refresh, before it looks at the row itself."""
@@ -282,14 +283,14 @@ class Vault:
             raise
         finally:
             self._flights.land(key, flight, landed)
-            attempt.settle()
+            attempt.report.send()
         return token
 
     def _go_alone(self, attempt: RefreshAttempt) -> StoredToken:
         try:
             return attempt.run()
         finally:
-            attempt.settle()
+            attempt.report.send()
 
 
 def _wait(seconds: float) -> None:

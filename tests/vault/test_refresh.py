@@ -29,9 +29,9 @@ from flask_oauth_accounts.errors import (
 )
 from flask_oauth_accounts.storage.memory import MemoryStore
 from flask_oauth_accounts.tokens import StoredToken, TokenDict
-from flask_oauth_accounts.vault.attempt import Notice
 from flask_oauth_accounts.vault.flights import Flights, copy_error
 from flask_oauth_accounts.vault.refresh import Vault
+from flask_oauth_accounts.vault.tools import Notice
 
 if TYPE_CHECKING:
     from .conftest import TokenEndpoint
@@ -494,6 +494,32 @@ def test_new_consent_in_mid_refresh_wins(world: World) -> None:
 
     assert world.create_vault().fresh(stored, refresh).token["access_token"] == "consented"
     assert world.row(stored).token["refresh_token"] == "r-new"
+
+
+def test_refusal_of_a_removed_connection_leaves_the_new_one_alone(world: World) -> None:
+    """A user who disconnects and connects again is told to connect again, where keys of rows are reused."""
+    stored = world.save(expires_in=-5)
+
+    def refresh(claimed: StoredToken) -> TokenDict:
+        world.store.delete_for_user(7, event=_event("disconnect"))
+        world.store._ids = iter([stored.id])  # type: ignore[assignment]
+        world.save(expires_in=900, access_token="consented", refresh_token="r-new")
+        raise TokenRequestError("invalid_grant")
+
+    fresh = world.create_vault().fresh(stored, refresh)
+    assert (fresh.id, fresh.version) == (stored.id, stored.version)
+    assert fresh.token["access_token"] == "consented"
+    assert world.row(stored).status == "active"
+
+
+def test_answer_without_a_token_blocks_nothing(world: World) -> None:
+    """A client of the application's own that returns nothing usable makes the row unusable until a restart."""
+    stored = world.save(expires_in=-5)
+    vault = world.create_vault()
+    with pytest.raises(ProviderResponseError):
+        vault.fresh(stored, lambda claimed: TokenDict())
+    world.time.now += 2
+    assert vault.fresh(stored, world.endpoint.refresh).token["access_token"] == "access-1"
 
 
 # Many callers

@@ -113,7 +113,7 @@ def test_threads_refresh_once_per_expiry(app: Any, endpoint: TokenEndpoint) -> N
     endpoint.delay = 0.1
     app.save(endpoint.first_token(), expires_in=HOUR)
     vault = app.create_vault()
-    for expiry in range(1, 6):
+    for expiry in range(1, 11):
         app.offset = expiry * (HOUR + 1)
         assert app.call_at_once(vault, 32) == ["ok"] * 32
         assert endpoint.asked == expiry
@@ -127,7 +127,7 @@ def test_processes_refresh_once_per_expiry(
     endpoint.delay = 0.2
     app.save(endpoint.first_token(), expires_in=HOUR)
     processes = [start_process(database_url) for _ in range(4)]
-    for expiry in range(1, 6):
+    for expiry in range(1, 11):
         for process in processes:
             process.start_calls(8, offset=expiry * (HOUR + 1))
         assert [process.read_results() for process in processes] == [["ok"] * 8] * 4

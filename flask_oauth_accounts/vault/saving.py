@@ -1,0 +1,127 @@
+"""Storing a refreshed token before anybody uses it, also where the database does not want it yet.
+
+The provider has spent the old refresh token by then: a token that is not stored is a grant that is lost. So it is
+tried again while the claim holds, and kept in memory after that, where the next caller of this process finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..errors import StorageUnavailable
+from ..tokens import StoredToken, TokenDict
+from .decide import REAUTH_REQUIRED
+from .tools import OnOrphan, Report, Tools, Unsaved, get_row_key, load_successor, log, reload_row
+
+_FIRST_PAUSE = 0.1
+_GREATEST_PAUSE = 2.0
+
+
+class Saver:
+    """Stores what one attempt has got.
+
+    :param tools: of the vault.
+    :param report: gets what is to be told.
+    :param on_orphan: gets a new grant whose row has been deleted meanwhile.
+    :param on_blocked: called when the database refuses the token for now.
+    """
+
+    def __init__(
+        self, tools: Tools, report: Report, *, on_orphan: OnOrphan | None, on_blocked: Callable[[], object]
+    ) -> None:
+        self._tools = tools
+        self._report = report
+        self._on_orphan = on_orphan
+        self._on_blocked = on_blocked
+
+    def save(self, claimed: StoredToken, owner: str, token: TokenDict) -> StoredToken | None:
+        """Store a token, trying as long as the claim holds.
+
+        :param claimed: the row with the claim.
+        :param owner: of the claim.
+        :param token: the refreshed token, merged with the stored one.
+        :return: the row as stored; ``None`` if somebody else wrote meanwhile, or the row is gone.
+        :raises StorageUnavailable: if the database took it at no time; it is kept in memory.
+        """
+        key = get_row_key(claimed)
+        unsaved = self._tools.unsaved[key] = Unsaved(claimed, owner, token)
+        failure: StorageUnavailable | None = None
+        for pause in self._pauses():
+            if pause:
+                self._on_blocked()
+                self._tools.wait(pause)
+                if self._tools.unsaved.get(key) is not unsaved:
+                    return None  # another thread could write, and has saved it
+            try:
+                return self._save(unsaved)
+            except StorageUnavailable as error:
+                failure = error
+        log.critical(
+            "%s: the database refuses the refreshed token of user %s; it is kept in memory until it can be saved",
+            claimed.name,
+            claimed.user_id,
+        )
+        raise failure or StorageUnavailable(provider=claimed.name)
+
+    def save_unsaved(self, stored: StoredToken) -> StoredToken | None:
+        """Store what an earlier attempt could not; asking the provider instead would spend a spent refresh token.
+
+        :param stored: the row it is about.
+        :return: the row as stored; ``None`` if there is nothing to store, or no row for it any more.
+        :raises StorageUnavailable: if the database still does not take it.
+        """
+        unsaved = self._tools.unsaved.get(get_row_key(stored))
+        return None if unsaved is None else self._save(unsaved)
+
+    def _pauses(self) -> Iterator[float]:
+        end = self._tools.monotonic() + self._tools.settings.refresh_lease
+        yield 0.0
+        pause = _FIRST_PAUSE
+        while self._tools.monotonic() + pause < end:
+            yield pause
+            pause = min(_GREATEST_PAUSE, pause * 2)
+
+    def _save(self, unsaved: Unsaved) -> StoredToken | None:
+        stored = unsaved.stored
+        saved = self._write_if_ours(unsaved)
+        if saved is not None:
+            self._report.add_event("refresh", "token_update", saved)
+        elif reload_row(self._tools.store, stored) is None and load_successor(self._tools.store, stored) is None:
+            # Only where no new consent is stored: many providers revoke that together with the old grant.
+            self._give_back(unsaved)
+        if self._tools.unsaved.get(get_row_key(stored)) is unsaved:
+            self._tools.unsaved.pop(get_row_key(stored), None)
+        return saved
+
+    def _write_if_ours(self, unsaved: Unsaved) -> StoredToken | None:
+        """The version fences off everybody who writes to the row. The look before it tells apart a new row under
+        the key of a deleted one, which SQLite hands out again: it would get the token of a removed connection.
+        """
+        current = reload_row(self._tools.store, unsaved.stored)
+        if current is None or not _is_for(current, unsaved.stored):
+            return None
+        now = self._tools.clock()
+        return self._tools.store.commit_refresh(current, owner=unsaved.owner, token=unsaved.token, now=now)
+
+    def _give_back(self, unsaved: Unsaved) -> None:
+        log.info("%s: the connection was removed during a refresh; the new token is not stored", unsaved.stored.name)
+        if self._on_orphan is not None:
+            on_orphan, token = self._on_orphan, unsaved.token
+            self._report.add_action(lambda: on_orphan(token))
+
+
+def _is_for(current: StoredToken, claimed: StoredToken) -> bool:
+    """Whether the answer to this claim is still the newest grant of the row."""
+    if is_unchanged(current, claimed):
+        return True
+    # One write later and dead: a slower process has believed a refusal that our own rotation had caused.
+    return current.version == claimed.version + 1 and current.status == REAUTH_REQUIRED
+
+
+def is_unchanged(current: StoredToken, claimed: StoredToken) -> bool:
+    """:return: whether nobody has written a token since; version and key alone may be those of a new row."""
+    return (get_row_key(current), current.version, current.token.get("refresh_token")) == (
+        get_row_key(claimed),
+        claimed.version,
+        claimed.token.get("refresh_token"),
+    )
