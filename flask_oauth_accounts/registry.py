@@ -17,14 +17,15 @@ from flask import Flask, current_app, has_app_context, session
 from werkzeug.local import LocalProxy
 
 from . import signals
-from .clients.base import check_arguments, config_key, create_client_config, is_loopback, merge_settings
+from .clients.base import ClientConfig, check_arguments, config_key, create_client_config, is_loopback, merge_settings
 from .clients.logs import silence_libraries
 from .config import Settings
 from .errors import ConfigurationError
 from .providers import find_preset
 from .remote_app import OAuth1App, OAuth2App, RemoteApp, Runtime
 from .remote_app.adapters import adapt_callbacks, find_current_user, find_current_user_id, find_flask_cache
-from .remote_app.flow_stores import CacheFlowStore, SessionFlowStore, is_null_cache, refuse_null_cache
+from .remote_app.caches import is_null_cache, refuse_null_cache
+from .remote_app.flow_stores import CacheFlowStore, SessionFlowStore
 from .vault.keys import KeyRing
 
 EXTENSION_KEY = "flask_oauth_accounts"
@@ -181,11 +182,11 @@ class OAuth:
         :raises ConfigurationError: if a setting of the package is unknown or of the wrong kind.
         """
         state = ensure_state(app)
-        before = state.registries.get(self)
-        known = (before.cache, before.fetch_token, before.update_token) if before else self._given
-        given = (cache, fetch_token, update_token)
-        chosen = [new if new is not None else old for new, old in zip(given, known, strict=True)]
-        state.registries[self] = _RegistryState(_create_runtime(self, state), *chosen)
+        before = state.registries.get(self) or _RegistryState(_create_runtime(self, state), *self._given)
+        given = {"cache": cache, "fetch_token": fetch_token, "update_token": update_token}
+        chosen = {key: value for key, value in given.items() if value is not None}
+        # Bound again, it keeps the accounts it may have, and builds its clients anew with what is given now.
+        state.registries[self] = replace(before, **chosen, clients={})
         self._apps.add(app)
 
     def attach_accounts(self, app: Flask, **runtime: Any) -> None:
@@ -230,6 +231,18 @@ class OAuth:
         apps = list(self._apps)
         return get_state(apps[0]) if len(apps) == 1 else None
 
+    def _require_state(self) -> AppState:
+        state = self._find_state()
+        if state is not None:
+            return state
+        if has_app_context():
+            where = "with the current application: call oauth.init_app(app) for it too"
+        elif len(self._apps) > 1:
+            where = "with one application only: within `with app.app_context():` it knows which one is meant"
+        else:
+            where = "with a Flask app: call oauth.init_app(app) first"
+        raise ConfigurationError(f"OAuth is not initialised {where}")
+
     def _find_mine(self) -> _RegistryState | None:
         state = self._find_state()
         return state.registries[self] if state is not None else None
@@ -249,9 +262,13 @@ class OAuth:
         """
         preset = find_preset(str(kwargs.get("preset") or name))
         check_arguments(kwargs, [item.name for item in preset.placeholders] if preset else ())
-        arguments = {key: dict(value) if isinstance(value, dict) else value for key, value in kwargs.items()}
-        self._entries[name] = _Entry(name, overwrite, arguments)
-        if self._find_state() is not None:
+        arguments = {key: dict(value) if isinstance(value, Mapping) else value for key, value in kwargs.items()}
+        entry = _Entry(name, overwrite, arguments)
+        state = self._find_state()
+        if state is not None:
+            self._check(entry, state)
+        self._entries[name] = entry
+        if state is not None:
             return self.create_client(name)
         return LocalProxy(lambda: self._require_client(name))
 
@@ -277,9 +294,7 @@ class OAuth:
         entry = self._entries.get(name)
         if entry is None:
             return None
-        state = self._find_state()
-        if state is None:
-            raise ConfigurationError("OAuth is not init with Flask app.")
+        state = self._require_state()
         mine = state.registries[self]
         built = mine.clients.get(name)
         if built is not None and built[0] is entry:
@@ -297,7 +312,7 @@ class OAuth:
         return client
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or "_entries" not in self.__dict__:
             raise AttributeError(name)
         return self._require_client(name)
 
@@ -312,17 +327,27 @@ class OAuth:
         """
         state = get_state(app)
         for entry in self._entries.values():
-            config = self._describe(entry, state)
-            if config.client_id is None and (config.authorize_url or config.server_metadata_url):
-                raise ConfigurationError(
-                    f"{config_key(entry.name, 'client_id')} is not set: take it from the provider's console, or give "
-                    f'client_id to register("{entry.name}")',
-                    provider=entry.name,
-                )
-            if config.is_oauth1 and entry.arguments.get("save_request_token") is None:
-                refuse_null_cache(state.find_any_cache(self), entry.name)
+            self._check(entry, state)
 
-    def _describe(self, entry: _Entry, state: AppState) -> Any:
+    def _check(self, entry: _Entry, state: AppState) -> None:
+        config = self._describe(entry, state)
+        if config.client_id is None and (config.authorize_url or config.server_metadata_url):
+            raise ConfigurationError(
+                f"{config_key(entry.name, 'client_id')} is not set: take it from the provider's console, or give "
+                f'client_id to register("{entry.name}")',
+                provider=entry.name,
+            )
+        _choose_class(entry, config)
+        own = [entry.arguments.get(key) is not None for key in ("save_request_token", "fetch_request_token")]
+        if config.is_oauth1 and any(own) and not all(own):
+            raise ConfigurationError(
+                f'register("{entry.name}") needs both save_request_token and fetch_request_token, or neither',
+                provider=entry.name,
+            )
+        if config.is_oauth1 and not all(own):
+            refuse_null_cache(state.find_any_cache(self), entry.name)
+
+    def _describe(self, entry: _Entry, state: AppState) -> ClientConfig:
         cls = entry.arguments.get("client_cls")
         registration = merge_settings(
             entry.name,
@@ -335,10 +360,7 @@ class OAuth:
 
     def _build(self, entry: _Entry, state: AppState, mine: _RegistryState) -> RemoteApp:
         config = self._describe(entry, state)
-        cls: type[RemoteApp] = entry.arguments.get("client_cls") or (OAuth1App if config.is_oauth1 else OAuth2App)
-        if not isinstance(cls, type) or not issubclass(cls, OAuth1App if config.is_oauth1 else OAuth2App):
-            wanted = "OAuth1App" if config.is_oauth1 else "OAuth2App"
-            raise ConfigurationError(f"client_cls of {entry.name} must be a subclass of {wanted}", provider=entry.name)
+        cls = _choose_class(entry, config)
 
         def after_refresh(token: Mapping[str, Any]) -> None:
             user = find_current_user(state.app)
@@ -352,6 +374,16 @@ class OAuth:
             after_refresh=after_refresh,
         )
         return cls(config, mine.runtime, callbacks)
+
+
+def _choose_class(entry: _Entry, config: ClientConfig) -> type[RemoteApp]:
+    needed: type[RemoteApp] = OAuth1App if config.is_oauth1 else OAuth2App
+    cls = entry.arguments.get("client_cls") or needed
+    if not isinstance(cls, type) or not issubclass(cls, needed):
+        raise ConfigurationError(
+            f"client_cls of {entry.name} must be a subclass of {needed.__name__}", provider=entry.name
+        )
+    return cls
 
 
 def _create_runtime(oauth: OAuth, state: AppState) -> Runtime:

@@ -15,7 +15,7 @@ from ..clients.authentication import authentication_method
 from ..clients.base import config_key, is_loopback
 from ..errors import OAuthError
 from ..registry import AppState, get_state
-from ..remote_app.flow_stores import backend_of, is_null_cache
+from ..remote_app.caches import backend_of, is_null_cache
 from .addresses import find_redirect_uri
 from .common import find_engine, report_errors
 

@@ -1,32 +1,25 @@
 """Pending logins in a cache, or sealed in the browser's session where there is no cache.
 
-A cache entry is sealed, its key is a hash, and exactly one caller takes it: one lock for the threads of a process, and
-between processes what each backend has – a truthful ``delete``, an atomic ``add``, or a lock file for files.
+A cache entry is sealed, its key is a hash, and exactly one caller takes it, see :mod:`.caches`.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import hashlib
+import dataclasses
 import json
 import secrets
-import tempfile
 import threading
 import time
 import zlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, MutableMapping
-from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError, OAuthError, SealedValueError, StorageUnavailable
+from ..errors import OAuthError, SealedValueError, StorageUnavailable
 from ..flow import PendingFlow, hash_key
 from ..protocols import Cache, Clock, Sealer
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover – Windows has no fcntl; there the lock covers the threads of one process
-    fcntl = None  # type: ignore[assignment]
+from .caches import drop, exclusive, read_text, take_text, write_text
 
 SESSION_KEY = "_oauth_accounts"
 """The one key of the browser's session that belongs to pending logins."""
@@ -34,9 +27,13 @@ SESSION_KEY = "_oauth_accounts"
 FORM_POST_LIFETIME = 60.0
 """Seconds that the answer of a ``response_mode=form_post`` callback is kept."""
 
+_SHORTEST_KEEPING = 600
+"""Seconds that an entry is kept at least, so that a callback after a shorter lifetime is told that it is late."""
 _SESSION_FLOWS = 5
-_SESSION_BYTES = 620
-_LOCK = threading.Lock()
+_SESSION_CHARS = 640
+"""For all flows of a session together; sealed and signed, this makes a cookie of less than 1000 bytes."""
+_SINGLE_CHARS = 2000
+"""For one flow alone; with more, the cookie would come near the 4096 bytes that browsers keep."""
 
 
 def browser_id(session: MutableMapping[str, Any], *, create: bool) -> str | None:
@@ -55,24 +52,6 @@ def browser_id(session: MutableMapping[str, Any], *, create: bool) -> str | None
     return created
 
 
-def backend_of(cache: Any) -> Any:
-    """The backend behind a Flask-Caching proxy, or the cache itself."""
-    try:
-        backend = getattr(cache, "cache", None)
-    except (KeyError, RuntimeError, AttributeError):
-        return cache
-    return cache if backend is None else backend
-
-
-def _kinds(cache: Any) -> set[str]:
-    return {cls.__name__ for cls in type(backend_of(cache)).__mro__}
-
-
-def is_null_cache(cache: Any) -> bool:
-    """Whether a cache forgets everything at once, as Flask-Caching's default does."""
-    return "NullCache" in _kinds(cache)
-
-
 class CacheFlowStore:
     """Pending logins in anything with ``get(key)`` and ``set(key, value, seconds)``.
 
@@ -89,9 +68,13 @@ class CacheFlowStore:
 
     def save(self, flow: PendingFlow) -> None:
         """:raises StorageUnavailable: if the cache does not take it."""
-        seconds = max(1, int(flow.expires_at - self._clock()))
+        seconds = max(_SHORTEST_KEEPING, int(flow.expires_at - self._clock()))
         self._put(f"flow:{flow.key}", flow.dumps(), seconds)
-        self._remember(flow, seconds)
+        with _translated(), exclusive(self._cache):
+            keys = [*self._load_keys(flow.browser), flow.key[:32]]
+            for dropped in keys[: -self._max_pending]:
+                drop(self._cache, _cache_key(f"flow:{dropped}"))
+            self._save_keys(flow.browser, keys[-self._max_pending :], seconds)
 
     def take(self, key: str) -> PendingFlow | None:
         """:raises StorageUnavailable: if the cache does not answer."""
@@ -99,9 +82,11 @@ class CacheFlowStore:
         if text is None:
             return None
         try:
-            return PendingFlow.loads(text)
+            flow = PendingFlow.loads(text)
         except ValueError:
             return None
+        self._forget(flow)
+        return flow
 
     def save_form(self, form: dict[str, str]) -> str:
         """Keep a callback that came by POST.
@@ -110,7 +95,7 @@ class CacheFlowStore:
         :raises StorageUnavailable: if the cache does not take it.
         """
         handle = secrets.token_urlsafe(24)
-        self._put(f"form:{hash_key(handle)}", json.dumps(form), int(FORM_POST_LIFETIME))
+        self._put(f"form:{hash_key(handle)}", json.dumps(_used_fields(form)), int(FORM_POST_LIFETIME))
         return handle
 
     def take_form(self, handle: str) -> dict[str, str] | None:
@@ -118,61 +103,48 @@ class CacheFlowStore:
         return _read_form(self._take(f"form:{hash_key(handle)}"))
 
     def _put(self, name: str, text: str, seconds: int) -> None:
-        with _translate_cache_errors():
-            stored = self._cache.set(_cache_key(name), self._sealer.seal(text, name), seconds)
-        if stored is False:
+        with _translated():
+            stored = write_text(self._cache, _cache_key(name), self._sealer.seal(text, name), seconds)
+        if not stored:
             raise StorageUnavailable(description="the cache did not store a pending login")
 
     def _take(self, name: str) -> str | None:
-        key = _cache_key(name)
-        with _translate_cache_errors(), _LOCK, _file_lock(self._cache):
-            value = self._cache.get(key)
-            if isinstance(value, bytes):
-                value = value.decode("utf-8", "replace")
-            if not isinstance(value, str) or not value or not self._claim(key):
-                return None
+        with _translated():
+            return self._open(take_text(self._cache, _cache_key(name)), name)
+
+    def _open(self, sealed: str | None, name: str) -> str | None:
+        if sealed is None:
+            return None
         try:
-            return self._sealer.unseal(value, name)
+            return self._sealer.unseal(sealed, name)
         except SealedValueError:
             return None
 
-    def _claim(self, key: str) -> bool:
-        """Remove an entry that was just read; whether it was this caller who removed it."""
-        cache: Any = self._cache
-        kinds = _kinds(cache)
-        if "delete" not in dir(cache):
-            cache.set(key, "", 1)
-            return True
-        if any("memcache" in kind.lower() for kind in kinds) and not cache.add(f"{key}-taken", "1", 60):
-            # Memcached clients say yes to deleting what is not there.
-            return False
-        removed = cache.delete(key)
-        return removed is None or bool(removed)
+    # -- which logins a browser has pending ---------------------------------------------------------------------------
 
-    def _remember(self, flow: PendingFlow, seconds: int) -> None:
-        """Keep the list of a browser's pending logins, and drop the oldest beyond the cap."""
-        name = f"browser:{flow.browser}"
-        key = _cache_key(name)
-        cache: Any = self._cache
-        with _translate_cache_errors(), _LOCK, _file_lock(cache):
-            known = cache.get(key)
-            text = known.decode() if isinstance(known, bytes) else known
-            keys = [*(text.split(",") if isinstance(text, str) and text else []), flow.key[:32]]
-            for dropped in keys[: -self._max_pending]:
-                self._drop(dropped)
-            cache.set(key, ",".join(keys[-self._max_pending :]), seconds)
+    def _load_keys(self, browser: str) -> list[str]:
+        name = f"browser:{browser}"
+        text = self._open(read_text(self._cache, _cache_key(name)), name)
+        return text.split(",") if text else []
 
-    def _drop(self, short_key: str) -> None:
-        cache: Any = self._cache
-        key = _cache_key(f"flow:{short_key}")
-        if "delete" in dir(cache):
-            cache.delete(key)
-        else:
-            cache.set(key, "", 1)
+    def _save_keys(self, browser: str, keys: list[str], seconds: int) -> None:
+        name = f"browser:{browser}"
+        write_text(self._cache, _cache_key(name), self._sealer.seal(",".join(keys), name), seconds)
+
+    def _forget(self, flow: PendingFlow) -> None:
+        """A finished login counts no longer. Failing here is no reason to refuse it."""
+        with contextlib.suppress(Exception), exclusive(self._cache):
+            keys = self._load_keys(flow.browser)
+            keys.remove(flow.key[:32])
+            if keys:
+                # The others may have been started as late as now, as far as is known here.
+                self._save_keys(flow.browser, keys, max(_SHORTEST_KEEPING, int(flow.expires_at - self._clock()) + 3600))
+            else:
+                drop(self._cache, _cache_key(f"browser:{flow.browser}"))
 
 
 def _cache_key(name: str) -> str:
-    """Keys of one form and length; a flow's key is cut so that the list of a browser stays short."""
+    """Keys of one form and length: letters, digits, ``_`` and ``-``, as every cache takes them."""
     kind, _, rest = name.partition(":")
     return f"oauth_accounts-{kind}-{rest[:32]}"
 
@@ -194,12 +166,14 @@ class SessionFlowStore:
     def save(self, flow: PendingFlow) -> None:
         """Put the flow into the session; the oldest gives way where there are too many."""
         flows = [*self._load(), flow][-self._max_pending :]
-        while True:
-            packed = _pack(flows)
-            if len(packed) <= _SESSION_BYTES or len(flows) == 1:
-                break
+        packed = _pack(flows)
+        while len(packed) > _SESSION_CHARS and len(flows) > 1:
             flows = flows[1:]
-        self._write(packed if flows else None)
+            packed = _pack(flows)
+        if len(packed) > _SINGLE_CHARS:
+            # Better a login that ends at the usual place than a cookie that the browser drops.
+            packed = _pack([dataclasses.replace(flow, next_url=None)])
+        self._write(packed)
 
     def take(self, key: str) -> PendingFlow | None:
         """Take the flow out of the session; ``None`` if it is not there or was taken before in this process."""
@@ -213,7 +187,7 @@ class SessionFlowStore:
 
     def save_form(self, form: dict[str, str]) -> str:
         """Seal the callback into the handle itself, for the browser's session did not come along."""
-        values = {"form": form, "expires_at": self._clock() + FORM_POST_LIFETIME}
+        values = {"form": _used_fields(form), "expires_at": self._clock() + FORM_POST_LIFETIME}
         return self._sealer.seal(json.dumps(values), "form-post")
 
     def take_form(self, handle: str) -> dict[str, str] | None:
@@ -228,14 +202,12 @@ class SessionFlowStore:
 
     def _load(self) -> list[PendingFlow]:
         entry = self._session.get(SESSION_KEY)
-        sealed = entry.get("f") if isinstance(entry, dict) else None
-        if not isinstance(sealed, str):
+        if not isinstance(entry, dict) or not isinstance(entry.get("f"), str):
             return []
+        browser = str(entry.get("b"))
         try:
-            packed = self._sealer.unseal(sealed, f"flows:{entry.get('b')}" if isinstance(entry, dict) else "")
-            texts = json.loads(zlib.decompress(urlsafe_b64decode(packed)))
-            flows = [PendingFlow.loads(text) for text in texts]
-        except (SealedValueError, ValueError, zlib.error):
+            flows = _unpack(self._sealer.unseal(entry["f"], f"flows:{browser}"), hash_key(browser)[:32])
+        except (SealedValueError, ValueError, TypeError, AttributeError, zlib.error):
             return []
         # An expired login stays a little longer, so that its callback can be told why it fails.
         return [flow for flow in flows if flow.expires_at > self._clock() - 3600]
@@ -249,8 +221,16 @@ class SessionFlowStore:
 
 
 def _pack(flows: list[PendingFlow]) -> str:
-    text = json.dumps([flow.dumps() for flow in flows])
-    return urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode("ascii")
+    """Short text; whose browser it is, the place says where it lies."""
+    values = [dataclasses.replace(flow, browser="").dumps() for flow in flows]
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = compressor.compress("\n".join(values).encode()) + compressor.flush()
+    return base64.b85encode(packed).decode("ascii")
+
+
+def _unpack(text: str, browser: str) -> list[PendingFlow]:
+    lines = zlib.decompress(base64.b85decode(text), -15).decode().split("\n")
+    return [PendingFlow.loads(json.dumps({**json.loads(line), "browser": browser})) for line in lines]
 
 
 class _Taken:
@@ -259,11 +239,13 @@ class _Taken:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._keys: dict[str, float] = {}
+        self._limit = 1000
 
     def add(self, key: str, expires_at: float, now: float) -> bool:
         with self._lock:
-            if len(self._keys) > 1000:
+            if len(self._keys) > self._limit:
                 self._keys = {key: expiry for key, expiry in self._keys.items() if expiry > now}
+                self._limit = 1000 + 2 * len(self._keys)
             if key in self._keys:
                 return False
             self._keys[key] = expires_at
@@ -271,6 +253,11 @@ class _Taken:
 
 
 _taken = _Taken()
+
+
+def _used_fields(form: dict[str, str]) -> dict[str, str]:
+    """Tokens that come through the browser are never used, so they are not kept either."""
+    return {key: value for key, value in form.items() if key not in ("id_token", "access_token")}
 
 
 def _read_form(text: str | None) -> dict[str, str] | None:
@@ -286,7 +273,7 @@ def _read_form(text: str | None) -> dict[str, str] | None:
 
 
 @contextlib.contextmanager
-def _translate_cache_errors() -> Iterator[None]:
+def _translated() -> Iterator[None]:
     """A cache may raise anything; whatever it is, the login cannot go on."""
     try:
         yield
@@ -294,31 +281,3 @@ def _translate_cache_errors() -> Iterator[None]:
         raise
     except Exception as error:
         raise StorageUnavailable(description=f"the cache failed: {type(error).__name__}") from error
-
-
-@contextlib.contextmanager
-def _file_lock(cache: Any) -> Iterator[None]:
-    """Between the processes of one machine, for a cache that lives in files."""
-    backend = backend_of(cache)
-    folder = getattr(backend, "_path", None) if "FileSystemCache" in _kinds(cache) else None
-    if folder is None or fcntl is None:
-        yield
-        return
-    name = hashlib.sha256(str(Path(str(folder)).resolve()).encode()).hexdigest()[:24]
-    with (Path(tempfile.gettempdir()) / f"oauth-accounts-{name}.lock").open("ab") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)
-
-
-def refuse_null_cache(cache: Any, name: str) -> None:
-    """:raises ConfigurationError: if an OAuth 1 client would have to rely on a cache that forgets everything."""
-    if cache is not None and is_null_cache(cache):
-        raise ConfigurationError(
-            f"{name} is an OAuth 1 client and its request tokens need a cache that remembers, but CACHE_TYPE is "
-            'NullCache. Set CACHE_TYPE to "RedisCache" or "FileSystemCache", or give save_request_token and '
-            "fetch_request_token to register()",
-            provider=name,
-        )
