@@ -30,7 +30,9 @@ FORM_POST_LIFETIME = 60.0
 _SHORTEST_KEEPING = 600
 """Seconds that an entry is kept at least, so that a callback after a shorter lifetime is told that it is late."""
 _SESSION_FLOWS = 5
-_SESSION_CHARS = 640
+_SESSION_KEY_CHARS = 20
+"""Of a key's hexadecimal digits: there is one browser's handful to tell apart, and each character counts."""
+_SESSION_CHARS = 560
 """For all flows of a session together; sealed and signed, this makes a cookie of less than 1000 bytes."""
 _SINGLE_CHARS = 2000
 """For one flow alone; with more, the cookie would come near the 4096 bytes that browsers keep."""
@@ -150,7 +152,8 @@ def _cache_key(name: str) -> str:
 
 
 class SessionFlowStore:
-    """Pending logins sealed in the browser's session: no server keeps anything, so a cookie can hold only a few.
+    """Pending logins sealed in the browser's session: no server keeps anything, so a cookie can hold only a few:
+    five of OAuth 2, four of OpenID Connect, three of OAuth 1, where addresses are of ordinary length.
 
     An older copy of the cookie still holds a login that was finished; this process remembers which were taken.
     """
@@ -165,6 +168,7 @@ class SessionFlowStore:
 
     def save(self, flow: PendingFlow) -> None:
         """Put the flow into the session; the oldest gives way where there are too many."""
+        flow = dataclasses.replace(flow, key=flow.key[:_SESSION_KEY_CHARS])
         flows = [*self._load(), flow][-self._max_pending :]
         packed = _pack(flows)
         while len(packed) > _SESSION_CHARS and len(flows) > 1:
@@ -178,10 +182,11 @@ class SessionFlowStore:
     def take(self, key: str) -> PendingFlow | None:
         """Take the flow out of the session; ``None`` if it is not there or was taken before in this process."""
         flows = self._load()
-        found = next((flow for flow in flows if flow.key == key), None)
+        short = key[:_SESSION_KEY_CHARS]
+        found = next((flow for flow in flows if flow.key == short), None)
         if found is None:
             return None
-        rest = [flow for flow in flows if flow.key != key]
+        rest = [flow for flow in flows if flow is not found]
         self._write(_pack(rest) if rest else None)
         return found if _taken.add(key, found.expires_at, self._clock()) else None
 
@@ -220,16 +225,24 @@ class SessionFlowStore:
         self._session[SESSION_KEY] = entry
 
 
+_USUAL_TEXT = (
+    b'{"oauth_token":"","oauth_token_secret":"","user_id":"","subject":"","params":{"max_age":""}"next_url":"/"nonce":'
+    b'"","request_token":{"code_verifier":"","purpose":"connect","login","scope":"openid email profile"}{"name":"",'
+    b'"key":"","expires_at":1,"redirect_uri":"https://www./authorize/'
+)
+"""What zlib may take for known, so that it costs nothing; a changed text makes pending logins unreadable."""
+
+
 def _pack(flows: list[PendingFlow]) -> str:
     """Short text; whose browser it is, the place says where it lies."""
-    values = [dataclasses.replace(flow, browser="").dumps() for flow in flows]
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    packed = compressor.compress("\n".join(values).encode()) + compressor.flush()
-    return base64.b85encode(packed).decode("ascii")
+    lines = [dataclasses.replace(flow, browser="").dumps() for flow in flows]
+    packer = zlib.compressobj(9, wbits=-15, zdict=_USUAL_TEXT)
+    return base64.b85encode(packer.compress("\n".join(lines).encode()) + packer.flush()).decode("ascii")
 
 
 def _unpack(text: str, browser: str) -> list[PendingFlow]:
-    lines = zlib.decompress(base64.b85decode(text), -15).decode().split("\n")
+    unpacker = zlib.decompressobj(wbits=-15, zdict=_USUAL_TEXT)
+    lines = unpacker.decompress(base64.b85decode(text)).decode().split("\n")
     return [PendingFlow.loads(json.dumps({**json.loads(line), "browser": browser})) for line in lines]
 
 
