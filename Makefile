@@ -38,7 +38,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/python examples/instant/demo.py --port $(PORT)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

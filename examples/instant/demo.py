@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5000, help="0 for any free one")
     port = parser.parse_args().port
     logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # addresses carry codes
     shutil.rmtree(HERE / "instance", ignore_errors=True)
     with DevProvider() as provider:
         configure(provider)
