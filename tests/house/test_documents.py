@@ -52,3 +52,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     """A dead link in the documentation is a dead end for a newcomer."""
     for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_exist(page: Path) -> None:
+    """Who looks for the place of a change would be sent to where it was once."""
+    top = "flask_oauth_accounts|migrations|templates|tests|examples|docs"
+    for name in re.findall(rf"`((?:{top})/[\w./-]*)`", page.read_text()):
+        assert (ROOT / name).exists(), name
