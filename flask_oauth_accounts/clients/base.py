@@ -315,8 +315,8 @@ def merge_settings(
     :return: the merged values, the preset and the values of its placeholders.
     :raises ConfigurationError: for a preset that does not exist.
     """
-    given = {key: _copy(value) for key, value in arguments.items() if value is not None}
-    configured = _read_config(name, config)
+    given = _lift({key: _copy(value) for key, value in arguments.items() if value is not None})
+    configured = _lift(_read_config(name, config))
     merged = _overlay(given, configured) if overwrite else _overlay(configured, given, merge=False)
     preset = _choose_preset(name, merged)
     parameters: dict[str, str] = {}
@@ -337,6 +337,16 @@ def merge_settings(
         elif key not in merged:
             merged[key] = _copy(value)
     return Registration(name, merged, preset, parameters)
+
+
+def _lift(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings that may also stand in ``client_kwargs`` get one place, so that arguments and configuration compare."""
+    kwargs = values.get("client_kwargs")
+    for key in ("scope", "code_challenge_method") if isinstance(kwargs, dict) else ():
+        if kwargs.get(key):
+            values.setdefault(key, kwargs[key])
+            del kwargs[key]
+    return values
 
 
 def _read_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -469,7 +479,7 @@ def _credential(name: str, values: Mapping[str, Any], key: str) -> str | None:
         return str(value)
     if not isinstance(value, str):
         raise ConfigurationError(
-            f"{config_key(name, key)} must be a text; in the environment, put a value that looks like a number in quotes",
+            f"{config_key(name, key)} must be a text; in the environment, put what looks like a number in quotes",
             provider=name,
         )
     return value

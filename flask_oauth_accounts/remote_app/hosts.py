@@ -41,7 +41,7 @@ class TrustedHosts:
         if not self._pinned or origin in self._origins or self._allows(origin):
             return
         raise UntrustedHostError(
-            description=f"refused to send a credential to {origin[1]}; is it the provider's? Then name it in allowed_hosts",
+            description=f"refused to send a credential to {origin[1]}; if it is the provider's, name it in allowed_hosts",
             provider=provider,
         )
 

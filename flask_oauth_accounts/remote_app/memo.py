@@ -21,13 +21,14 @@ class Memo:
     def __init__(self) -> None:
         self._obtained: dict[Any, tuple[Any, Any]] = {}
         self._fetched: dict[Any, TokenDict] = {}
+        self._renewed: dict[Any, TokenDict] = {}
         self._stored: dict[Any, StoredToken] = {}
 
     def __repr__(self) -> str:
         return "<Memo>"
 
     def remember_obtained(self, key: Any, token: Any, user_id: Any) -> None:
-        """Keep a token that was obtained or refreshed in this request; ``None`` forgets it."""
+        """Keep a token that was obtained in this request; ``None`` forgets it."""
         if token is None:
             self._obtained.pop(key, None)
         else:
@@ -48,6 +49,17 @@ class Memo:
     def find_fetched(self, key: Any, user_id: Any) -> TokenDict | None:
         """What ``fetch_token`` gave for this user before."""
         return self._fetched.get((key, user_id))
+
+    def remember_renewed(self, key: Any, old: str, token: TokenDict) -> None:
+        """Keep what replaced a token in this request.
+
+        :param old: the fingerprint of the replaced token: where no user is known, it tells whose token this is.
+        """
+        self._renewed[key, old] = token
+
+    def find_renewed(self, key: Any, old: str) -> TokenDict | None:
+        """What replaced that token in this request."""
+        return self._renewed.get((key, old))
 
     def remember_stored(self, key: Any, user_id: Any, account: str | None, stored: StoredToken | None) -> None:
         """Keep a row of the vault; ``None`` forgets it."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,16 +18,21 @@ from ..errors import (
     MissingCodeError,
     MissingTokenError,
     OAuthError,
+    ProviderResponseError,
     ProviderUnavailable,
     ReauthorizationRequired,
     TokenExpiredError,
     TokenRequestError,
 )
-from ..flow import APPLICATION, PendingFlow, hash_key, new_state
+from ..flow import APPLICATION, PendingFlow, new_state
 from ..identity import UserInfo
 from ..tokens import StoredToken, TokenDict, is_due, merge_refreshed, parse_expires_at, parse_expires_in
 from .base import FinishedFlow, RemoteApp, Runtime, TokenCallbacks
 from .logout import LogoutMixin
+from .refreshing import OwnRefresher, fingerprint
+
+_RENEWALS = 8
+"""How often one token is followed to the one that replaced it."""
 
 _CHECKED_PARAMS = ("max_age", "acr_values")
 
@@ -42,7 +45,7 @@ class OAuth2App(LogoutMixin, RemoteApp):
     def __init__(self, config: ClientConfig, runtime: Runtime, callbacks: TokenCallbacks) -> None:
         super().__init__(config, runtime, callbacks)
         self._client = OAuth2Client(config, self._transport, clock=runtime.clock)
-        self._locks = _KeyedLocks()
+        self._refresher = OwnRefresher(runtime.clock)
 
     # -- the two halves of a login ------------------------------------------------------------------------------------
 
@@ -330,49 +333,83 @@ class OAuth2App(LogoutMixin, RemoteApp):
     def _refresh_own(self, token: TokenDict) -> TokenDict:
         if not token.get("access_token"):
             raise MissingTokenError(provider=self.name)
-        now = self._runtime.clock()
-        expires_at = parse_expires_at(token.get("expires_at"))
-        lifetime = parse_expires_in(token.get("expires_in"))
-        if not is_due(expires_at, lifetime, now=now, leeway=self._runtime.settings.refresh_leeway):
-            return token
-        expired = token.is_expired(now)
-        if not token.get("refresh_token"):
+        for _ in range(_RENEWALS):
+            if not self._is_due(token):
+                break
+            renewed = self._refresh_due(token)
+            if renewed is token:
+                break
+            token = renewed
+        return token
+
+    def _is_due(self, token: TokenDict) -> bool:
+        return is_due(
+            parse_expires_at(token.get("expires_at")),
+            parse_expires_in(token.get("expires_in")),
+            now=self._runtime.clock(),
+            leeway=self._runtime.settings.refresh_leeway,
+        )
+
+    def _refresh_due(self, token: TokenDict) -> TokenDict:
+        """Renew a token that is due; one that is still valid is used where it cannot be renewed."""
+        expired = token.is_expired(self._runtime.clock())
+        if not self._can_refresh(token):
             if expired:
                 raise TokenExpiredError(provider=self.name)
             return token
         try:
-            return self._refresh_once(token)
-        except ProviderUnavailable:
+            return self._renew(token)
+        except (ProviderUnavailable, ProviderResponseError):
             if expired:
                 raise
             return token
 
-    def _refresh_once(self, token: TokenDict) -> TokenDict:
-        """Threads of one process that hold the same refresh token ask once; the others read what came of it."""
-        with self._locks.hold(hash_key(str(token["refresh_token"]))) as found:
-            renewed: TokenDict | None = found.get("token")
-            if renewed is None:
-                renewed = self._ask_and_store(token)
-                found["token"] = renewed
-        self.token = renewed
+    def _can_refresh(self, token: TokenDict) -> bool:
+        config = self._config
+        known = config.refresh_token_url or config.access_token_url or config.server_metadata_url
+        return bool(token.get("refresh_token") and known)
+
+    def _renew(self, token: TokenDict) -> TokenDict:
+        renewed = self._refresher.renew(token, self._ask_and_store)
+        self._memo().remember_renewed(self._memo_key(), fingerprint(token), renewed)
         return renewed
 
     def _ask_and_store(self, token: TokenDict) -> TokenDict:
         try:
             answer = self._client.refresh_token(str(token["refresh_token"]))
         except TokenRequestError as error:
-            if error.error == "invalid_grant":
-                raise ReauthorizationRequired(error.error, error.description, provider=self.name) from error
-            raise
+            if error.error != "invalid_grant":
+                raise
+            return self._read_again(token, error)
         self._check_refreshed(answer, token, "")
         renewed = merge_refreshed(token, answer)
         if self._callbacks.update_token is not None:
             self._callbacks.update_token(renewed, token)
         return renewed
 
+    def _read_again(self, token: TokenDict, error: TokenRequestError) -> TokenDict:
+        """The grant counts as dead only if nobody else has rotated the token in the meantime."""
+        fetch = self._callbacks.fetch_token
+        found = fetch() if fetch is not None else None
+        if not found or not found.get("access_token") or found.get("refresh_token") == token.get("refresh_token"):
+            raise ReauthorizationRequired(error.error, error.description, provider=self.name) from error
+        return TokenDict({name: value for name, value in found.items() if value is not None})
+
     def _refresh_given(self, token: TokenDict) -> TokenDict:
         if not token.get("access_token"):
             raise MissingTokenError(provider=self.name)
+        if self._runtime.vault is not None and self._callbacks.fetch_token is None:
+            # It may be a copy of a row of the vault, which alone may rotate it.
+            return token
+        return self._refresh_own(self._latest(token))
+
+    def _latest(self, token: TokenDict) -> TokenDict:
+        memo, key = self._memo(), self._memo_key()
+        for _ in range(_RENEWALS):
+            renewed = memo.find_renewed(key, fingerprint(token))
+            if renewed is None:
+                break
+            token = renewed
         return token
 
     def _renew_rejected(self, token: TokenDict, stored: StoredToken | None) -> TokenDict | None:
@@ -381,32 +418,10 @@ class OAuth2App(LogoutMixin, RemoteApp):
         try:
             if stored is not None:
                 fresh = self._freshen(stored, rejected=str(token["access_token"])).token
-            elif self._callbacks.fetch_token is not None:
-                fresh = self._refresh_once(token)
+            elif self._callbacks.fetch_token is not None and self._can_refresh(token):
+                fresh = self._renew(token)
             else:
                 return None
-        except ProviderUnavailable:
+        except (ProviderUnavailable, ProviderResponseError):
             return None
         return fresh if fresh.get("access_token") != token["access_token"] else None
-
-
-class _KeyedLocks:
-    """One lock for each key in use; what the first holder found is there for those who waited."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._entries: dict[str, tuple[threading.Lock, dict[str, Any], list[int]]] = {}
-
-    @contextmanager
-    def hold(self, key: str) -> Iterator[dict[str, Any]]:
-        with self._guard:
-            lock, found, users = self._entries.setdefault(key, (threading.Lock(), {}, [0]))
-            users[0] += 1
-        try:
-            with lock:
-                yield found
-        finally:
-            with self._guard:
-                users[0] -= 1
-                if not users[0]:
-                    self._entries.pop(key, None)

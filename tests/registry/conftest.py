@@ -39,12 +39,17 @@ class Seen:
 
 @dataclass
 class StubProvider:
-    """A web server whose answers are scripted: ``answers[path]`` is a dict, text, status, or a function of the request."""
+    """A web server whose answers are scripted.
+
+    :ivar answers: by path: a dict for JSON, text for a form, a tuple of status, content and perhaps headers, or a
+        function of the request.
+    """
 
     url: str = ""
     port: int = 0
     answers: dict[str, Any] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
+    connections: set[Any] = field(default_factory=set)
 
     def find(self, path: str) -> list[Seen]:
         """The requests to one path, in the order they came."""
@@ -92,15 +97,18 @@ def _create_handler(stub: StubProvider) -> type[http.server.BaseHTTPRequestHandl
         def _answer(self) -> None:
             seen = _read(self)
             stub.seen.append(seen)
+            stub.connections.add(self.client_address)
             answer = stub.answers.get(seen.path, {"ok": True})
             answer = answer(seen) if callable(answer) else answer
-            status, content = (answer if isinstance(answer, tuple) else (200, answer)) or (200, b"")
+            status, content, *more = answer if isinstance(answer, tuple) else (200, answer)
             kind = "application/json" if isinstance(content, (dict, list)) else "application/x-www-form-urlencoded"
             content = json.dumps(content) if isinstance(content, (dict, list)) else content
             content = content.encode() if isinstance(content, str) else content
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
+            for name, value in (more[0] if more else {}).items():
+                self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(content)

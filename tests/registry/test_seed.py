@@ -49,10 +49,10 @@ class Site:
         app.jinja_loader = DictLoader({"profile.html": "{{ profile.login }}"})
         self.db = db = SQLAlchemy(app)
 
-        class User(UserMixin, db.Model):  # type: ignore[name-defined, misc]
+        class User(UserMixin, db.Model):
             id = Column(Integer, primary_key=True)
 
-        class OAuth1Token(db.Model):  # type: ignore[name-defined, misc]
+        class OAuth1Token(db.Model):
             id = Column(Integer, primary_key=True)
             user_id = Column(Integer, nullable=False)
             name = Column(String(20), nullable=False)
@@ -61,10 +61,10 @@ class Site:
             oauth_token_secret = Column(String(48))
 
             def to_token(self) -> dict[str, Any]:
-                return dict(
-                    oauth_token=self.oauth_token,
-                    oauth_token_secret=self.oauth_token_secret,
-                )
+                return {
+                    "oauth_token": self.oauth_token,
+                    "oauth_token_secret": self.oauth_token_secret,
+                }
 
             @classmethod
             def save(cls, user: Any, token: dict[str, Any], name: str = "twitter") -> None:
@@ -77,7 +77,7 @@ class Site:
                 db.session.add(item)
                 db.session.commit()
 
-        class OAuth2Token(db.Model):  # type: ignore[name-defined, misc]
+        class OAuth2Token(db.Model):
             id = Column(Integer, primary_key=True)
             user_id = Column(Integer, nullable=False)
             name = Column(String(20), nullable=False)
@@ -88,12 +88,12 @@ class Site:
             expires_at = Column(Integer, default=0)
 
             def to_token(self) -> dict[str, Any]:
-                return dict(
-                    access_token=self.access_token,
-                    token_type=self.token_type,
-                    refresh_token=self.refresh_token,
-                    expires_at=self.expires_at,
-                )
+                return {
+                    "access_token": self.access_token,
+                    "token_type": self.token_type,
+                    "refresh_token": self.refresh_token,
+                    "expires_at": self.expires_at,
+                }
 
             @classmethod
             def save(cls, user: Any, token: dict[str, Any], name: str = "example") -> None:
