@@ -17,6 +17,7 @@ from .csrf import exempt_from_flask_wtf, uses_flask_wtf
 from .faults import register_error_handlers
 from .headers import create_policy, protect
 from .logout import backchannel_logout, logged_out, logout
+from .narrow import narrow
 from .resolve import resolve
 from .revocations import watch_sessions
 from .starts import connect, login, login_page, reconnect
@@ -81,6 +82,7 @@ def _add_routes(blueprint: Blueprint) -> None:
     add("/accounts", accounts, "GET")
     add("/connect/<name>", connect, "POST")
     add("/reconnect/<id>", reconnect, "GET")
+    add("/reconnect/<id>/narrow", narrow, "GET")
     add("/resolve", resolve, "GET", "POST")
     add("/accounts/<id>/disconnect", disconnect, "POST")
     add("/logout", logout, "POST")

@@ -7,6 +7,7 @@ what to mend. Nothing of this needs the database or the cache, for they may be w
 from __future__ import annotations
 
 import logging
+import math
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +23,14 @@ from ..errors import (
     CsrfError,
     EmailTakenError,
     OAuthError,
+    ProviderUnavailable,
     ReauthorizationRequired,
     StorageUnavailable,
     TokenError,
     UnknownProviderError,
     clean_text,
 )
+from ..protocols import Event
 from ..registry import get_state
 from ..signals import login_failed
 from . import links
@@ -105,19 +108,25 @@ def answer_error(error: OAuthError) -> Response:
     """
     report_error(error)
     status = decide_status(error)
-    if wants_json():
-        return create_problem(error, status=status, **_list_links(error))
-    return _render_page(error, status)
+    json = wants_json()
+    response = create_problem(error, status=status, **_list_links(error)) if json else _render_page(error, status)
+    if isinstance(error, ProviderUnavailable) and error.retry_after:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    return response
 
 
 def report_error(error: OAuthError) -> None:
-    """Write the operator's line and send ``login_failed``.
+    """Write the operator's line, send ``login_failed``, and record the failure where the user is known.
 
     :param error: gets the provider's name, if it has none yet.
     """
     error.provider = error.provider or _known_name()
     _log(error, decide_status(error))
-    _announce(error)
+    if _endpoint() in _FLOW_ENDPOINTS and not isinstance(error, (UnknownProviderError, LoginRequiredError, PageError)):
+        user = g.get("_login_user")
+        known = user if getattr(user, "is_authenticated", False) else None
+        _announce(error, known)
+        _record(error, known)
 
 
 def _answer_http_error(error: HTTPException) -> Any:
@@ -172,21 +181,27 @@ def _log(error: OAuthError, status: int) -> None:
     )
 
 
-def _announce(error: OAuthError) -> None:
+def _announce(error: OAuthError, user: Any) -> None:
     """Send ``login_failed``; a receiver that raises must not turn the page into a fault of its own."""
-    if _endpoint() not in _FLOW_ENDPOINTS or isinstance(error, (UnknownProviderError, LoginRequiredError, PageError)):
-        return
-    user = g.get("_login_user")
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
     try:
-        login_failed.send(
-            current_app._get_current_object(),  # type: ignore[attr-defined]
-            name=error.provider,
-            user=user if getattr(user, "is_authenticated", False) else None,
-            account="",
-            error=error,
-        )
+        login_failed.send(app, name=error.provider, user=user, account="", error=error)
     except Exception as fault:
         logger.error("a receiver of login_failed raised %s", type(fault).__name__)  # noqa: TRY400
+
+
+def _record(error: OAuthError, user: Any) -> None:
+    """Keep an event of what failed for a user; strangers and forged requests write nothing into the database."""
+    if user is None or isinstance(error, (CallbackError, CsrfError)) or is_storage_fault(error):
+        return
+    accounts = get_state().accounts
+    kind = _endpoint() if _endpoint() in ("connect", "reconnect") else "login"
+    try:
+        accounts.store.record(
+            Event(kind, "failed", error.provider or "", accounts.identify(user), error=error_code(error))
+        )
+    except Exception as fault:
+        logger.error("the failure was not recorded: %s", type(fault).__name__)  # noqa: TRY400
 
 
 def _list_links(error: OAuthError) -> dict[str, str | None]:

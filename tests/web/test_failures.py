@@ -326,6 +326,43 @@ def test_login_failed_tells_what_happened(site: Any) -> None:
     assert heard == [("two", "authorization_denied")]
 
 
+def test_a_failure_of_a_user_is_recorded_and_one_of_a_stranger_is_not(site: Any) -> None:
+    """The operator could not see why a user's connection failed, or strangers could fill the database."""
+    browser = site.browser()
+    site.log_in(browser)
+    before = site.rows()
+    stranger = site.browser()
+    stranger.get(site.consent(site.start(stranger, "two"), allow=False))
+    browser.get("/authorize/two?state=forged")
+    assert site.rows() == before
+    started = browser.post("/connect/three", data={"csrf_token": site.token(browser)})
+    browser.get(site.consent(started.headers["Location"], allow=False))
+    with site.app.app_context():
+        event = site.db.session.query(site.accounts.models.OAuthEvent).order_by("id").all()[-1]
+        assert (event.outcome, event.name, event.error) == ("failed", "three", "authorization_denied")
+        assert str(event.user_id) == "1"
+
+
+def test_retry_after_is_handed_on(site: Any) -> None:
+    """A front end would not know when to try again."""
+    browser = site.browser()
+    callback = site.consent(site.start(browser, "two"))
+    site.provider.fail("/oauth2/token", 503, headers={"Retry-After": "7"})
+    assert browser.get(callback).headers["Retry-After"] == "7"
+
+
+def test_d14_a_plain_redirect_uri_is_named_in_the_log(
+    make_site: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Codes would travel in the clear, and nobody would know."""
+    site = make_site(OAUTH_ACCOUNTS_ALLOW_HTTP="127.0.0.1")
+    site.app.testing = False
+    for host, warned in (("localhost", False), ("www.example.com", True)):
+        caplog.clear()
+        assert site.browser().get("/login/two", headers={"Host": host}).status_code == 302
+        assert ("OAUTH_ACCOUNTS_EXTERNAL_URL" in caplog.text) is warned
+
+
 def test_f06_one_failure_is_one_line(site: Any, caplog: pytest.LogCaptureFixture) -> None:
     """An attacker could write lines of their own into the log."""
     browser = site.browser()
