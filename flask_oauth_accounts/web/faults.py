@@ -12,7 +12,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, make_response, request, session, url_for
+from flask import Blueprint, Response, current_app, make_response, request, session, url_for
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
@@ -32,6 +32,7 @@ from ..errors import (
 )
 from ..protocols import Event
 from ..registry import get_state
+from ..remote_app.adapters import find_current_user
 from ..signals import login_failed
 from . import links
 from .context import create_page_context, list_providers, render
@@ -123,10 +124,9 @@ def report_error(error: OAuthError) -> None:
     error.provider = error.provider or _known_name()
     _log(error, decide_status(error))
     if _endpoint() in _FLOW_ENDPOINTS and not isinstance(error, (UnknownProviderError, LoginRequiredError, PageError)):
-        user = g.get("_login_user")
-        known = user if getattr(user, "is_authenticated", False) else None
-        _announce(error, known)
-        _record(error, known)
+        user = _find_user()
+        _announce(error, user)
+        _record(error, user)
 
 
 def _answer_http_error(error: HTTPException) -> Any:
@@ -179,6 +179,17 @@ def _log(error: OAuthError, status: int) -> None:
         status,
         clean_text(error, 500),
     )
+
+
+def _find_user() -> Any:
+    """Who is logged in, ``None`` for a stranger and where it cannot be found out."""
+    if "_user_id" not in session:
+        return None
+    try:
+        return find_current_user(current_app)
+    except Exception as fault:
+        logger.warning("whose failure it was is not known: %s", type(fault).__name__)
+        return None
 
 
 def _announce(error: OAuthError, user: Any) -> None:
