@@ -41,6 +41,7 @@ CONFIG_KEYS = [
     "revocation_endpoint",
     "end_session_endpoint",
     "allowed_hosts",
+    "display_name",
 ]
 
 _ARGUMENTS = frozenset(CONFIG_KEYS) | frozenset(
@@ -203,6 +204,7 @@ class ClientConfig:
     apple_key: AppleKey | None = None
     account_issuer: str | None = None
     trusts_email: bool = False
+    display_name: str | None = None
     allow_http: AllowHttp = field(default=lambda host: False, repr=False, compare=False)
 
     @property
@@ -430,6 +432,7 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
         trusts_email=decide_email_trust(preset, registration.parameters, values),
         parameters=registration.parameters,
         apple_key=values.get("apple_key"),
+        display_name=values.get("display_name"),
         code_challenge_method=_challenge_method(name, method),
         client_kwargs=kwargs,
         metadata=metadata,

@@ -147,8 +147,12 @@ class RemoteApp:
 
     @property
     def display_name(self) -> str:
-        """The provider's name for people."""
-        return self.preset.display_name if self.preset else self.name.replace("_", " ").replace("-", " ").title()
+        """The provider's name for people: ``display_name``, else the preset's, else made of the client's name."""
+        if self._config.display_name:
+            return self._config.display_name
+        if self.preset is not None and self.preset.key != "oidc":
+            return self.preset.display_name
+        return self.name.replace("_", " ").replace("-", " ").title()
 
     @property
     def brand_color(self) -> str | None:
