@@ -259,7 +259,7 @@ def test_host_with_the_write_lock_and_a_refreshing_thread_do_not_wait_for_each_o
     """Two requests on SQLite block each other until both fail: one has the lock, the other one the token."""
     app = make_app(sqlite_url)
     stored = app.save(endpoint.first_token(), expires_in=-5)
-    vault = app.create_vault()
+    vault = app.create_vault(refresh_wait=3600.0)  # whoever waits for the other one waits too long
     endpoint.gate.clear()
     locked, may_lock = threading.Event(), threading.Event()
 
