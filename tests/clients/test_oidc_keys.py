@@ -166,6 +166,13 @@ def test_many_threads_cause_one_request(web: Any, answer: Any, source: KeySource
     assert len(web.seen) == 1
 
 
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+def test_c12_a_small_rsa_key_is_left_out() -> None:
+    """A key of 1024 bits can be broken; joserfc only warns of it."""
+    small = RSAKey.generate_key(1024, {"kid": "small"})
+    assert parse_keys(jwks(small)) == ()
+
+
 def test_c12_dirt_is_left_out() -> None:
     """One bad entry, or one that is not for signatures, must neither count nor spoil the rest."""
     good = OLD.as_dict(private=False)

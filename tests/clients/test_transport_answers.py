@@ -163,6 +163,7 @@ def test_places_hold_no_secret() -> None:
         ("93.184.216.34", True),
         ("2606:4700::1111", True),
         ("64:ff9b::5db8:d822", True),
+        ("::ffff:93.184.216.34", True),
         ("127.0.0.1", False),
         ("10.0.0.1", False),
         ("172.16.0.1", False),

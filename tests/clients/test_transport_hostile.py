@@ -9,7 +9,10 @@ import zlib
 from typing import Any
 
 import pytest
+import requests
+from urllib3.exceptions import ProtocolError
 
+from flask_oauth_accounts.clients.faults import translate_fault
 from flask_oauth_accounts.clients.transport import Transport
 from flask_oauth_accounts.errors import OAuthError, ProviderResponseError, ProviderUnavailable
 
@@ -184,6 +187,13 @@ def test_bad_addresses(transport: Transport, url: str) -> None:
     """A typing error in an endpoint is told as one."""
     with pytest.raises(ProviderResponseError):
         transport.fetch("GET", url)
+
+
+def test_g20_a_reset_counts_by_when_it_comes() -> None:
+    """Half an answer is a fault of the answer; none at all is a provider that is down."""
+    for reading, kind in ((True, ProviderResponseError), (False, ProviderUnavailable)):
+        fault = requests.ConnectionError(ProtocolError("aborted", ConnectionResetError(104, "reset")))
+        assert isinstance(translate_fault(fault, provider="acme", reading=reading), kind)
 
 
 def test_nobody_listens(transport: Transport) -> None:
