@@ -13,6 +13,7 @@ _LOCK_TIMEOUT = {"55P03", 1205}
 _RETRY = {"40001", "40P01", 1213}
 _NO_PARENT = {"23503", 1452}
 _TAKEN = {"23505", 1062}
+_REFUSED = {1048, 1364, 4025}
 _NO_TABLE = {"42P01", "42703", 1146, 1054}
 
 
@@ -73,9 +74,9 @@ def translated() -> Iterator[None]:
             ) from error
         if is_locked(error):
             raise StorageUnavailable(description="the database stayed locked by another transaction") from error
-        if isinstance(error, exc.IntegrityError):
+        if isinstance(error, (exc.IntegrityError, exc.DataError)) or _codes(error) & _REFUSED:
             raise StorageUnavailable(
-                description="a constraint of the database refused a row: the user is gone, or the user model needs "
-                "a value that AccountPolicy.create_user does not give"
+                description="the database refused a row: the user is gone, or the user model needs a value that "
+                "AccountPolicy.create_user does not give, or gives in a form that does not fit"
             ) from error
         raise StorageUnavailable(description=f"the database does not answer ({type(error).__name__})") from error

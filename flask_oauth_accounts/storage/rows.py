@@ -133,12 +133,21 @@ def _fit_url(url: str | None) -> str | None:
 
 
 def _fit_json(raw: Mapping[str, Any]) -> Any:
-    """JSON that every database takes: no NaN, no NUL."""
+    """JSON that every database takes: no NaN, no NUL, no half of a surrogate pair."""
     try:
-        text = json.dumps(dict(raw), default=str).replace("\\u0000", "")
-        return json.loads(text, parse_constant=lambda name: None) or None
+        return _clean_json(json.loads(json.dumps(dict(raw), default=str), parse_constant=lambda name: None)) or None
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _clean_json(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_clean_json(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean_json(key): _clean_json(item) for key, item in value.items()}
+    return value
 
 
 def create_record(row: Mapping[Any, Any]) -> IdentityRecord:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,17 +22,13 @@ from flask_oauth_accounts.vault.keys import Key, KeyRing
 
 @dataclass
 class Host:
-    """A host: its engine, its models, the session of its current request, and the store beside it.
-
-    :ivar statements: what the store has sent to the database.
-    """
+    """A host: its engine, its models, the session of its current request, and the store beside it."""
 
     engine: sa.Engine
     user_model: Any
     models: Models
     ring: KeyRing
     session: Session | None = None
-    statements: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store = self.create_store()
@@ -64,22 +63,69 @@ class Host:
         self.engine.dispose()
 
 
+class Base(DeclarativeBase):
+    pass
+
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str | None] = mapped_column(sa.String(320))
+    email_verified: Mapped[bool | None] = mapped_column()
+    name: Mapped[str | None] = mapped_column(sa.String(100), unique=True)
+
+
+RING = KeyRing([Key("k1", b"1" * 32)])
+MODELS = define_models(Base, User, RING)
+
+
 def create_host(url: str, **options: Any) -> Host:
-    class Base(DeclarativeBase):
-        pass
-
-    class User(Base):
-        __tablename__ = "users"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        email: Mapped[str | None] = mapped_column(sa.String(320))
-        email_verified: Mapped[bool | None] = mapped_column()
-        name: Mapped[str | None] = mapped_column(sa.String(100), unique=True)
-
-    engine = sa.create_engine(url, **options)
-    ring = KeyRing([Key("k1", b"1" * 32)])
-    host = Host(engine, User, define_models(Base, User, ring), ring)
-    Base.metadata.create_all(engine)
+    host = Host(sa.create_engine(url, **options), User, MODELS, RING)
+    Base.metadata.create_all(host.engine)
+    with host.engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(sa.delete(table))
     return host
+
+
+SERVERS = {
+    "postgresql": (
+        os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test"),
+        "",
+        " WITH (FORCE)",
+    ),
+    "mariadb": (
+        os.environ.get("TEST_MARIADB_URL", "mysql+pymysql://root@127.0.0.1:3306/test"),
+        " CHARACTER SET utf8mb4",
+        "",
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[Callable[[str], str]]:
+    """One database on each server for the whole run; :func:`create_host` empties it before each test."""
+    made: dict[str, tuple[sa.Engine, str]] = {}
+
+    def find(kind: str) -> str:
+        address, options, _ = SERVERS[kind]
+        if kind not in made:
+            engine = sa.create_engine(address, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+            name = f"foa_{secrets.token_hex(6)}"
+            try:
+                with engine.connect() as connection:
+                    connection.exec_driver_sql(f"CREATE DATABASE {name}{options}")
+            except sa.exc.OperationalError:
+                if os.environ.get("CI") == "true":
+                    pytest.fail(f"{kind} is not available, and CI=true allows no gaps", pytrace=False)
+                pytest.skip(f"{kind} is not available")
+            made[kind] = (engine, name)
+        return sa.make_url(address).set(database=made[kind][1]).render_as_string(hide_password=False)
+
+    yield find
+    for kind, (engine, name) in made.items():
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name}{SERVERS[kind][2]}")
 
 
 @pytest.fixture
@@ -97,9 +143,17 @@ def make_host() -> Iterator[Callable[..., Host]]:
 
 
 @pytest.fixture
-def host(database_url: str, make_host: Callable[..., Host]) -> Host:
+def make_kind(
+    make_host: Callable[..., Host], server_url: Callable[[str], str], tmp_path: Path
+) -> Callable[[str], Host]:
+    """Create a host by the kind of its database."""
+    return lambda kind: make_host(f"sqlite:///{tmp_path / 'host.db'}" if kind == "sqlite" else server_url(kind))
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def host(request: pytest.FixtureRequest, make_kind: Callable[[str], Host]) -> Host:
     """A host on SQLite, PostgreSQL and MariaDB in turn."""
-    return make_host(database_url)
+    return make_kind(request.param)
 
 
 @dataclass
@@ -111,10 +165,10 @@ class Contract:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql", "mariadb"])
-def contract(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Contract:
+def contract(request: pytest.FixtureRequest, make_kind: Callable[[str], Host]) -> Contract:
     """Every store behind the port."""
     if request.param == "memory":
         ids = itertools.count(1)
         return Contract(MemoryStore(), lambda: next(ids))
-    host = make_host(request.getfixturevalue(f"{request.param}_url"))
+    host = make_kind(request.param)
     return Contract(host.store, host.add_user)

@@ -37,15 +37,14 @@ def write_ahead_log(engine: sa.Engine) -> sa.Engine:
 
 
 @pytest.fixture(params=["file", "wal", "begin", "memory", "thread memory", "postgresql", "mariadb"])
-def host(request: pytest.FixtureRequest, make_host: Callable[..., Any]) -> Any:
+def host(request: pytest.FixtureRequest, make_host: Callable[..., Any], make_kind: Callable[[str], Any]) -> Any:
     """A host on every kind of database."""
     if request.param == "memory":
         options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
         return make_host("sqlite://", **options)
     if request.param == "thread memory":
         return make_host("sqlite://", poolclass=sa.pool.SingletonThreadPool)
-    kind = request.param if request.param in ("postgresql", "mariadb") else "sqlite"
-    host = make_host(request.getfixturevalue(f"{kind}_url"))
+    host = make_kind(request.param if request.param in ("postgresql", "mariadb") else "sqlite")
     if request.param == "begin":
         host.engine.dispose()
         explicit_begin(host.engine)
