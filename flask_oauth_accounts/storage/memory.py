@@ -81,7 +81,7 @@ class MemoryTokenStore:
             self._last_logins[protocol, old.id] = now
         return self._put_token(
             old,
-            merge_refreshed(old.token, _create_plain(token, protocol, now)),
+            merge_refreshed(old.token, _create_plain(_complete_scope(token, requested_scope), protocol, now)),
             now,
             identity_id=old.identity_id if identity_id is None else identity_id,
             requested_scope=requested_scope,
@@ -296,7 +296,11 @@ class MemoryStore(MemoryTokenStore):
             row = self._identities.get(identity_id)
             if row is None or row.user_id != user_id:
                 return False
-            self._delete_tokens(self.tokens_for_identity(identity_id))
+            place = (user_id, row.identity.name, row.identity.subject)
+            tokens = self.tokens_for_user(user_id)
+            self._delete_tokens(
+                [t for t in tokens if t.identity_id == identity_id or (t.user_id, t.name, t.account) == place]
+            )
             del self._identities[identity_id]
             self.record(event)
             return True
@@ -309,13 +313,15 @@ class MemoryStore(MemoryTokenStore):
         with self._lock:
             return [_copy(row) for row in self._tokens.values() if row.user_id == user_id]
 
-    def delete_for_user(self, user_id: Any, *, event: Event) -> int:
+    def delete_for_user(self, user_id: Any, *, event: Event | None = None) -> int:
         with self._lock:
             tokens, identities = self.tokens_for_user(user_id), self.list_for_user(user_id)
             self._delete_tokens(tokens)
             for row in identities:
                 del self._identities[row.id]
-            self.record(event)
+            self.events = [known for known in self.events if known.user_id != user_id]
+            if event is not None:
+                self.record(event)
             return len(tokens) + len(identities)
 
     def _check_unique(
@@ -349,6 +355,11 @@ def _is_same_row(one: StoredToken, other: StoredToken) -> bool:
 
 def _copy(row: StoredToken) -> StoredToken:
     return dataclasses.replace(row, token=TokenDict(row.token))
+
+
+def _complete_scope(token: Mapping[str, Any], requested_scope: str | None) -> Mapping[str, Any]:
+    """RFC 6749 section 5.1: a scope that the answer to a consent leaves out is the one that was asked for."""
+    return {**token, "scope": join_scope(requested_scope)} if requested_scope and not token.get("scope") else token
 
 
 def _create_plain(token: Mapping[str, Any], protocol: Protocol, now: float) -> TokenDict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -366,14 +367,42 @@ def test_rejected_token_that_nothing_can_renew_comes_back(world: World) -> None:
 
 def test_unreadable_row_needs_consent_and_stays(world: World) -> None:
     """One start with the wrong key disconnects every user for good if such rows are marked."""
-    import dataclasses
-
     stored = dataclasses.replace(world.save(expires_in=600), unreadable=True, token=TokenDict())
     vault = world.create_vault()
     with pytest.raises(ReauthorizationRequired, match="sealed_value_unreadable"):
         vault.fresh(stored, never)
     assert vault.health(stored).state == "reauth_required"
     assert world.row(stored).status == "active"
+
+
+@pytest.mark.parametrize(
+    ("row", "state", "usable"),
+    [
+        ({"expires_in": 600}, "fresh", True),
+        ({"expires_in": 30}, "due", True),
+        ({"expires_in": -5}, "due", True),
+        ({"expires_in": 30, "lease_owner": "other", "lease_expires_at": 2e9}, "refreshing", True),
+        ({"expires_in": -5, "lease_owner": "other", "lease_expires_at": 2e9}, "refreshing", False),
+        ({"expires_in": 30, "retry_at": 2e9, "failures": 3, "last_error": "provider_unavailable"}, "backing_off", True),
+        ({"expires_in": -5, "retry_at": 2e9, "failures": 3}, "backing_off", False),
+        ({"expires_in": -5, "refresh_token": None}, "expired", False),
+        ({"expires_in": 600, "status": "reauth_required", "last_error": "invalid_grant"}, "reauth_required", False),
+        ({"expires_in": 600, "status": "revoked"}, "revoked", False),
+        ({"expires_in": 600, "unreadable": True}, "reauth_required", False),
+    ],
+)
+def test_health_tells_how_a_token_is(world: World, row: dict[str, Any], state: str, usable: bool) -> None:
+    """The accounts page says that all is well while nothing works, or the other way round."""
+    saved = {key: row[key] for key in ("expires_in", "refresh_token") if key in row}
+    fields = {key: value for key, value in row.items() if key not in saved}
+    world.time.now = 1.9e9
+    vault = world.create_vault()
+    health = vault.health(dataclasses.replace(world.save(**saved), **fields))
+    assert (health.state, health.usable) == (state, usable)
+    assert health.retry_at == (2e9 if state == "backing_off" else None)
+    assert health.refreshable == ("refresh_token" not in row)
+    assert health.last_error == ("sealed_value_unreadable" if row.get("unreadable") else row.get("last_error"))
+    assert vault.load(7, "hub", protocol="oauth2") is not None
 
 
 def test_refresh_now_hides_no_failure(world: World) -> None:
@@ -422,6 +451,15 @@ def test_row_of_another_user_under_the_same_key_is_left_alone(world: World) -> N
     other = world.store.load(8, "hub", protocol="oauth2")
     assert other is not None
     assert other.token["access_token"] == "of-8"
+
+
+def test_claim_that_cannot_be_given_back_hides_no_error(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The operator looks for the fault in the database while the provider is down."""
+    stored = world.save(expires_in=-5)
+    world.store.failing["release"] = 1
+    with pytest.raises(ProviderUnavailable):
+        world.create_vault().fresh(stored, raising(ProviderUnavailable()))
+    assert "holds until its lease ends" in caplog.text
 
 
 def test_token_is_saved_when_the_database_comes_back_in_time(world: World) -> None:
@@ -591,6 +629,26 @@ def test_waiting_ends(world: World, slow: Any, same_process: bool) -> None:
         other.fresh(stored, never)
     assert caught.value.status == 504
     world.endpoint.gate.set()
+    assert future.result(30).token["access_token"] == "access-1"
+
+
+def test_thread_that_has_waited_long_looks_for_itself(world: World, slow: Any) -> None:
+    """A thread waits for ever for another one that waits for a lock which the first one's own request holds."""
+    stored = world.save(expires_in=-5)
+    vault = Vault(world.store, settings=Settings(refresh_wait=3600.0), clock=world.time)
+    future = slow(vault, stored)
+    reload, looked = world.store.reload, threading.Event()
+
+    def watched(stored: StoredToken) -> StoredToken | None:
+        looked.set()
+        return reload(stored)
+
+    world.store.reload = watched  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        follower = pool.submit(vault.fresh, stored, never)
+        assert looked.wait(30)  # the leader is still waiting for the provider
+        world.endpoint.gate.set()
+        assert follower.result(30).token["access_token"] == "access-1"
     assert future.result(30).token["access_token"] == "access-1"
 
 
