@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
-from flask_login import LoginManager
 from flask_sqlalchemy import SQLAlchemy
 
 from ..accounts import AccountPolicy, AccountService, create_policy
@@ -19,8 +18,9 @@ from ..storage.models import Models, bind_sealer, bind_store, define_models, rea
 from ..storage.sqlalchemy import SQLAlchemyStore
 from ..tokens import TokenDict
 from ..vault.refresh import Vault
+from .logins import ensure_login_manager
 from .revocations import SessionRevocations
-from .users import UserLoader
+from .users import UserLoader, create_identify
 from .wiring import AppAccounts, ContextSealer, create_notify, create_reauthorize_url
 
 
@@ -88,7 +88,7 @@ class OAuthAccounts:
         keys = state.keys
         store = SQLAlchemyStore(self.models, engine=loader.find_engine, host_session=loader.find_session, sealer=keys)
         notify = create_notify(app)
-        identify = store.read_user_id
+        identify = create_identify(self.user_model, store.read_user_id)
         vault = Vault(store, settings=state.settings, events=store, notify=notify)
         service = AccountService(
             store,
@@ -116,6 +116,7 @@ class OAuthAccounts:
             seal=keys.seal,
             unseal=keys.unseal,
             sessions=sessions,
+            login_manager=ensure_login_manager(app, loader),
         )
 
         def current_user_id() -> Any:
@@ -125,7 +126,6 @@ class OAuthAccounts:
         self.oauth.attach_accounts(
             app, vault=vault, current_user_id=current_user_id, reauthorize_url=create_reauthorize_url(app)
         )
-        _ensure_login_manager(app, loader)
         self.oauth.validate(app)
         create_cli(app)
 
@@ -163,7 +163,8 @@ class OAuthAccounts:
         client = self.oauth.create_client(name)
         if user_id is None or client is None:
             raise MissingTokenError(description="nobody to store the token for", provider=name)
-        mine.vault.save(user_id, name, token, account, protocol=client.protocol)
+        stored = mine.vault.save(user_id, name, token, account, protocol=client.protocol)
+        client.remember_stored(stored)  # calls of this request go on with it
 
     def forget_user(self, user: Any) -> Any:
         """Revoke and delete everything that is stored of a user; the user's own row is the application's.
@@ -173,8 +174,7 @@ class OAuthAccounts:
         :raises StorageUnavailable: if the database does not answer.
         """
         mine = get_state().accounts
-        is_user = isinstance(user, self.user_model)
-        return mine.service.forget_user(mine.identify(user) if is_user else user, self._revoke)
+        return mine.service.forget_user(mine.identify(user), self._revoke)
 
     def _revoke(self, stored: Any) -> bool | None:
         client = self.oauth.create_client(stored.name)
@@ -184,7 +184,7 @@ class OAuthAccounts:
         mine = get_state().accounts
         if user is None:
             user = find_current_user(mine.oauth.app)
-        return None if user is None else mine.identify(user) if isinstance(user, self.user_model) else user
+        return None if user is None else mine.identify(user)
 
 
 def _check_application(app: Flask) -> None:
@@ -195,13 +195,3 @@ def _check_application(app: Flask) -> None:
         )
     if "sqlalchemy" not in app.extensions:
         raise ConfigurationError("the database is not initialised: call db.init_app(app) before accounts.init_app(app)")
-
-
-def _ensure_login_manager(app: Flask, loader: UserLoader) -> None:
-    """An application without Flask-Login gets one; its own is left as it is."""
-    if getattr(app, "login_manager", None) is not None:
-        return
-    manager = LoginManager()
-    manager.user_loader(loader.load_by_text)
-    manager.login_view = "oauth.login_page"
-    manager.init_app(app)

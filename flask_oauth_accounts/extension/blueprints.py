@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from typing import cast
+
+from flask import Blueprint, Flask, current_app
+from flask.blueprints import BlueprintSetupState
 
 from ..web.blueprint import create_blueprint as create_bare_blueprint
 from .instant import ensure_accounts
+from .logins import check_login_manager, point_to_login_page
 
 
 def create_blueprint(
@@ -18,9 +22,19 @@ def create_blueprint(
     :param content_security_policy: sent with the pages in place of the default one.
     :return: a blueprint to register on an application, which then gets what it lacks.
     """
-    return create_bare_blueprint(
+    blueprint = create_bare_blueprint(
         name, url_prefix=url_prefix, content_security_policy=content_security_policy, on_register=ensure_accounts
     )
+
+    @blueprint.record
+    def announce(state: BlueprintSetupState) -> None:
+        point_to_login_page(cast(Flask, state.app), f"{state.name_prefix}.{state.name}.login_page".lstrip("."))
+
+    @blueprint.before_request
+    def check() -> None:
+        check_login_manager(current_app)
+
+    return blueprint
 
 
 oauth_bp = create_blueprint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def ensure_accounts(app: Flask) -> None:
     embedded = not app.config.get("SQLALCHEMY_DATABASE_URI") and not app.config.get("SQLALCHEMY_BINDS")
     if embedded:
         app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{DATABASE}"
-        Path(app.instance_path).mkdir(parents=True, exist_ok=True)
+        _make_private(app)
     db, user_model = _embedded_models()
     db.init_app(app)
     _ensure_cache(app)
@@ -70,6 +71,22 @@ def _embedded_models() -> tuple[SQLAlchemy, Any]:
     return db, define_user(db.Model)
 
 
+def _make_private(app: Flask) -> None:
+    """Create the database's file for this user of the machine alone; SQLite's own files beside it follow its mode.
+
+    :raises ConfigurationError: if the instance folder cannot be written.
+    """
+    folder = Path(app.instance_path)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(folder / DATABASE, os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise ConfigurationError(
+            f"the instance folder cannot be written ({error.strerror}): set SQLALCHEMY_DATABASE_URI to a database, or "
+            "give Flask(instance_path=…) a folder that this process may write"
+        ) from error
+
+
 def _ensure_cache(app: Flask) -> None:
     if find_flask_cache(app) is not None:
         return
@@ -77,8 +94,14 @@ def _ensure_cache(app: Flask) -> None:
         Cache(app)
         return
     folder = Path(app.instance_path) / _CACHE_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the cache folder cannot be made in the instance folder ({error.strerror}): set CACHE_TYPE to "
+            '"RedisCache", or give Flask(instance_path=…) a folder that this process may write'
+        ) from error
     Cache(
         app,
         config={"CACHE_TYPE": "FileSystemCache", "CACHE_DIR": str(folder), "CACHE_THRESHOLD": _CACHE_ENTRIES},

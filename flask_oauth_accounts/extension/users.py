@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 
+from ..errors import ConfigurationError
 from ..storage.users import read_detached
 from .migration import AutoMigration
 
@@ -60,3 +62,26 @@ def _parse_key(text: str, user_model: Any) -> Any:
         return uuid.UUID(text) if kind is uuid.UUID else kind(text)
     except (NotImplementedError, ValueError, TypeError):
         return None
+
+
+def create_identify(user_model: Any, read_user_id: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Build the function that gives the primary key of a user.
+
+    :param user_model: the application's class of users.
+    :param read_user_id: reads a user of this class, or a key in any form.
+    """
+
+    def identify(user_or_id: Any) -> Any:
+        """:raises ConfigurationError: for a user of another class, whose keys say nothing about ours."""
+        user = getattr(user_or_id, "_get_current_object", lambda: user_or_id)()
+        if isinstance(user, user_model) or not hasattr(user, "get_id"):
+            return read_user_id(user)
+        if hasattr(type(user), "__mapper__"):
+            raise ConfigurationError(
+                f"Flask-Login's user is a {type(user).__name__}, but OAuthAccounts keeps accounts of "
+                f"{user_model.__name__}: give it user_model={type(user).__name__}, or load {user_model.__name__} in "
+                "@login_manager.user_loader"
+            )
+        return read_user_id(user.get_id())  # the application's own wrapper of a row
+
+    return identify

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
-from flask import Flask, current_app, has_app_context, has_request_context, url_for
+from flask import Flask, current_app, has_app_context, has_request_context, request, url_for
 from flask_sqlalchemy import SQLAlchemy
 
 from .. import signals
@@ -20,6 +19,9 @@ from ..tokens import StoredToken
 from ..vault.attempt import Notice as VaultNotice
 from ..vault.keys import KeyRing
 from ..vault.refresh import Vault
+from ..web.narrow import narrow as narrow_view
+from ..web.redirects import join_external
+from ..web.starts import login_page as login_page_view
 from ..web.starts import reconnect as reconnect_view
 from .revocations import SessionRevocations
 
@@ -35,6 +37,7 @@ class AppAccounts:
     :ivar seal: encrypts a short-lived text for a context.
     :ivar unseal: opens it again.
     :ivar sessions: which sessions the providers have ended.
+    :ivar login_manager: the one made here, ``None`` where the application has its own.
     """
 
     oauth: OAuth
@@ -51,6 +54,7 @@ class AppAccounts:
     seal: Callable[[str, str], str]
     unseal: Callable[[str, str], str]
     sessions: SessionRevocations
+    login_manager: Any = None
 
 
 class ContextSealer:
@@ -104,24 +108,58 @@ def create_reauthorize_url(app: Flask) -> Callable[[str, StoredToken], str | Non
     """Build the function that gives the address at which a user can consent again, by GET."""
 
     def reauthorize_url(name: str, stored: StoredToken) -> str | None:
-        return reconnect_url(app, stored.identity_id or name)
+        target, query = describe_target(name, stored)
+        return reconnect_url(app, target, **query)
 
     return reauthorize_url
 
 
+def describe_target(name: str, stored: StoredToken | None) -> tuple[str, dict[str, str]]:
+    """Say what is to be reconnected: the identity, by way of this client; two clients may share one identity.
+
+    :param name: of the client.
+    :param stored: its token, where there is one.
+    :return: what :func:`reconnect_url` takes.
+    """
+    if stored is None or stored.identity_id is None:
+        return name, {}
+    return str(stored.identity_id), {"via": name}
+
+
 def reconnect_url(app: Flask, target: Any, **query: str) -> str | None:
-    """The address of the reconnect page.
+    """The address of the page that asks for consent again.
 
     :param target: id of the identity, or name of the client.
     :param query: added to it.
     :return: absolute where the host is known (in a request, or by ``OAUTH_ACCOUNTS_EXTERNAL_URL``), else a path;
         ``None`` where no blueprint is registered.
     """
-    endpoint = next((name for name, view in app.view_functions.items() if view is reconnect_view), None)
+    return _create_url(app, reconnect_view, target, query)
+
+
+def narrow_url(app: Flask, target: Any, **query: str) -> str | None:
+    """The address of the page that says that less was granted than is needed; as :func:`reconnect_url`."""
+    return _create_url(app, narrow_view, target, query)
+
+
+def find_login_endpoint(app: Flask) -> str | None:
+    """:return: the endpoint of the sign-in page, ``None`` where no blueprint is registered."""
+    return _find_endpoint(app, login_page_view)
+
+
+def _find_endpoint(app: Flask, view: Callable[..., Any]) -> str | None:
+    return next((name for name, known in app.view_functions.items() if known is view), None)
+
+
+def _create_url(app: Flask, view: Callable[..., Any], target: Any, query: dict[str, Any]) -> str | None:
+    endpoint = _find_endpoint(app, view)
     if endpoint is None:
         return None
     external = get_state(app).settings.external_url
-    if external is None and has_request_context() and current_app._get_current_object() is app:  # type: ignore[attr-defined]
-        return url_for(endpoint, id=target, _external=True, **query)
-    path = app.url_map.bind("localhost").build(endpoint, {"id": target})
-    return f"{external or ''}{path}{'?' + urlencode(query) if query else ''}"
+    in_request = has_request_context() and current_app._get_current_object() is app  # type: ignore[attr-defined]
+    if in_request:
+        path = url_for(endpoint, id=target, **query)
+        return join_external(external or request.host_url, request.script_root, path)
+    root = (app.config.get("APPLICATION_ROOT") or "/").rstrip("/")
+    path = app.url_map.bind("localhost", script_name=root or "/").build(endpoint, {"id": target, **query})
+    return join_external(external, root, path) if external else path

@@ -24,7 +24,7 @@ def narrow(id: str) -> Any:
     user_id = get_user_id()
     connection = find_connection(user_id, id)
     client = find_client(id) if connection is None else find_way(user_id, connection)
-    query = {key: request.args[key] for key in ("next", "scope", "via") if key in request.args}
+    query: dict[str, Any] = {key: request.args[key] for key in ("next", "scope", "via") if key in request.args}
     again = url_for(".reconnect", id=id, **query)
     error = InsufficientScopeError(provider=client.name)
     if wants_json():

@@ -128,6 +128,19 @@ def test_a_login_without_refresh_token_keeps_the_stored_one(contract: Any, absen
     assert stored.expires_at is None
 
 
+def test_a_consent_without_a_scope_in_its_answer_grants_what_was_asked_for(contract: Any) -> None:
+    """RFC 6749 section 5.1: else a user who has consented to more would be asked again for ever."""
+    user = contract.add_user()
+    save(contract, user)
+    wide = contract.store.save(
+        user, "github", {"access_token": "new"}, protocol="oauth2", requested_scope="read write", now=NOW
+    )
+    assert (wide.scope, wide.token["scope"]) == ("read write", "read write")
+    narrow = {"access_token": "new", "scope": "read"}
+    stored = contract.store.save(user, "github", narrow, protocol="oauth2", requested_scope="read write", now=NOW)
+    assert stored.scope == "read"
+
+
 def test_only_one_claim_at_a_time(contract: Any) -> None:
     """A rotating refresh token would be sent twice, and the provider would revoke the grant."""
     user = contract.add_user()
