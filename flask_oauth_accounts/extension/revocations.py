@@ -16,6 +16,9 @@ from ..flow import hash_key
 KEPT = 31 * 86400
 """Seconds that a logout is remembered: as long as Flask's permanent sessions live by default."""
 
+LEEWAY = 60
+"""Seconds that the clocks of provider and application may differ."""
+
 
 class SessionRevocations:
     """Which sessions are over, in the cache that all workers share.
@@ -38,8 +41,12 @@ class SessionRevocations:
         if cache is None:
             raise StorageUnavailable(description="back-channel logout needs a cache that all workers share")
         key = _key(name, "sid", claims["sid"]) if claims.get("sid") else _key(name, "sub", str(claims.get("sub")))
+        # What counts is when the provider said so: the same token sent again must not end a session that began since.
+        now = self._clock()
+        issued_at = claims.get("iat")
+        ended = min(now, issued_at + LEEWAY) if isinstance(issued_at, (int, float)) else now
         try:
-            stored = cache.set(key, str(int(self._clock())), KEPT)
+            stored = cache.set(key, str(int(ended)), KEPT)
         except Exception as error:
             raise StorageUnavailable(description=f"the cache failed: {type(error).__name__}") from error
         if stored is False:
