@@ -127,7 +127,7 @@ def ensure_state(app: Flask) -> AppState:
     state = app.extensions.get(EXTENSION_KEY)
     if state is None:
         state = app.extensions[EXTENSION_KEY] = AppState(app)
-    return state  # type: ignore[no-any-return]
+    return state
 
 
 def get_state(app: Flask | None = None) -> AppState:

@@ -344,7 +344,9 @@ def merge_settings(
 def _lift(values: dict[str, Any]) -> dict[str, Any]:
     """Settings that may also stand in ``client_kwargs`` get one place, so that arguments and configuration compare."""
     kwargs = values.get("client_kwargs")
-    for key in ("scope", "code_challenge_method") if isinstance(kwargs, dict) else ():
+    if not isinstance(kwargs, dict):
+        return values
+    for key in ("scope", "code_challenge_method"):
         if kwargs.get(key):
             values.setdefault(key, kwargs[key])
             del kwargs[key]

@@ -62,7 +62,10 @@ class OAuth1Client:
             raise ConfigurationError(f"{where}: signature_type must be HEADER, QUERY or BODY")
         signing: dict[str, Any] = {"signature_method": method, "signature_type": _SIGNATURE_TYPES[kind]}
         if method.startswith("RSA-"):
-            load_rsa_key(str(kwargs.get("rsa_key") or ""))
+            try:
+                load_rsa_key(str(kwargs.get("rsa_key") or ""))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{where}: {error}", provider=config.name) from None
             signing["rsa_key"] = kwargs["rsa_key"]
         signing.update({key: kwargs[key] for key in _SESSION_KWARGS if kwargs.get(key) is not None})
         return signing

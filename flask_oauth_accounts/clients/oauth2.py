@@ -257,8 +257,8 @@ class OAuth2Client:
         headers = {"Accept": "application/json", **self.api_headers()}
         session = self.create_session(token)
         preset = self.config.preset
-        method = preset.userinfo_method if preset is not None else "GET"
-        method = str(self.config.userinfo_params.get("method", method))
+        usual = preset.userinfo_method if preset is not None else "GET"
+        method = str(self.config.userinfo_params.get("method", usual))
         response = self.transport.fetch(method, url, session=session, headers=headers, params=self._userinfo_query())
         return self.openid.read_userinfo(response, subject=subject)
 

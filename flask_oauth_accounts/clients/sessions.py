@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
+from oauthlib.oauth1 import SIGNATURE_TYPE_AUTH_HEADER, SIGNATURE_TYPE_BODY
 from oauthlib.oauth2.rfc6749.tokens import prepare_bearer_body, prepare_bearer_headers, prepare_bearer_uri
 from requests_oauthlib import OAuth1Session, OAuth2Session
 
@@ -143,6 +144,9 @@ class OAuth1ClientSession(OAuth1Session, PooledSession):
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Sign, then let the hooks see what will be sent."""
+        client = self.auth.client
+        if client.signature_type == SIGNATURE_TYPE_BODY and not _carries_form(request):
+            client.signature_type = SIGNATURE_TYPE_AUTH_HEADER
         prepared = super().prepare_request(request)
         sent = {_as_text(name): _as_text(value) for name, value in prepared.headers.items()}
         url, headers, data = self.hooks_by_type.request("protected_request", str(prepared.url), sent, prepared.body)
@@ -151,6 +155,16 @@ class OAuth1ClientSession(OAuth1Session, PooledSession):
         prepared.headers.update(headers)
         prepared.body = data
         return prepared
+
+
+def _carries_form(request: requests.Request) -> bool:
+    """Whether a signature may stand in the body: only in a form (RFC 5849 section 3.5.2)."""
+    if str(request.method).upper() in ("GET", "HEAD") or request.json is not None or request.files:
+        return False
+    kind = next((value for name, value in (request.headers or {}).items() if name.lower() == "content-type"), None)
+    if kind is not None:
+        return "application/x-www-form-urlencoded" in str(kind)
+    return not isinstance(request.data, (str, bytes)) or not request.data
 
 
 def _as_text(value: str | bytes) -> str:
