@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ..identity import Identity
 from ..protocols import Event, IdentityRecord
-from ..tokens import StoredToken, join_scope
+from ..tokens import StoredToken
 from .logins import LoginMixin
 from .rows import TokenTable, create_record
 from .users import same_text

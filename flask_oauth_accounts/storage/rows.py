@@ -34,6 +34,14 @@ class TokenTable:
         self.sealer = sealer
         fields = [*StoredToken.__dataclass_fields__, *self.secret_names, "token_type"]
         self.columns = [self.table.c[name] for name in dict.fromkeys(fields) if name in self.table.c]
+        c = self.table.c
+        latest = self.select().order_by(sa.func.coalesce(c.last_login_at, 0).desc(), c.id.desc()).limit(1)
+        # Made once, because this query runs with every API call: by user and name, and by account as well.
+        self.by_name = latest.where(
+            c.user_id == sa.bindparam("user_id", type_=c.user_id.type),
+            c.name == sa.bindparam("name", type_=c.name.type),
+        )
+        self.by_account = self.by_name.where(c.account == sa.bindparam("account", type_=c.account.type))
 
     def select(self) -> sa.Select[Any]:
         """:return: a query for the columns of a :class:`StoredToken`."""

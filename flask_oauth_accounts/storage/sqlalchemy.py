@@ -35,12 +35,11 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         if key is None:
             return None
         access = self.token_tables[protocol]
-        c = access.table.c
-        query = access.select().where(c.user_id == key, c.name == name)
-        if account is not None:
-            query = query.where(c.account == account)
-        query = query.order_by(sa.func.coalesce(c.last_login_at, 0).desc(), c.id.desc()).limit(1)
-        return self._read(lambda connection: _first(access, connection, query))
+        values = {"user_id": key, "name": name}
+        if account is None:
+            return self._read(lambda connection: _first(access, connection, access.by_name, values))
+        values["account"] = account
+        return self._read(lambda connection: _first(access, connection, access.by_account, values))
 
     def reload(self, stored: StoredToken) -> StoredToken | None:
         """Read the same row again, in a new transaction."""
@@ -196,6 +195,8 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         return self._write(write)
 
 
-def _first(access: TokenTable, connection: sa.Connection, query: sa.Select[Any]) -> StoredToken | None:
-    row = connection.execute(query).mappings().first()
+def _first(
+    access: TokenTable, connection: sa.Connection, query: sa.Select[Any], values: Mapping[str, Any] | None = None
+) -> StoredToken | None:
+    row = connection.execute(query, values).mappings().first()
     return None if row is None else access.read(row)
