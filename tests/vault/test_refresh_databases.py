@@ -17,7 +17,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
-from flask_oauth_accounts.errors import MissingTokenError, ReauthorizationRequired
+from flask_oauth_accounts.errors import (
+    ConfigurationError,
+    MissingTokenError,
+    ProviderUnavailable,
+    ReauthorizationRequired,
+)
 from flask_oauth_accounts.protocols import Event
 from flask_oauth_accounts.tokens import StoredToken, TokenDict
 
@@ -291,6 +296,31 @@ def test_host_with_the_write_lock_and_a_refreshing_thread_do_not_wait_for_each_o
     assert app.load().token["refresh_token"] == "refresh-1"
 
 
+def test_host_with_the_write_lock_in_another_process_loses_nobodys_grant(
+    sqlite_url: str, make_app: Callable[..., Any], endpoint: TokenEndpoint, start_process: Callable[[str], Process]
+) -> None:
+    """A worker that cannot store the rotated token, because another one has the lock, throws the grant away."""
+    app = make_app(sqlite_url)
+    stored = app.save(endpoint.first_token(), expires_in=-5)
+    endpoint.gate.clear()
+    process = start_process(sqlite_url)
+    process.start_calls(1)
+    assert endpoint.arrived.wait(60)
+    with Session(app.engine) as session:
+        app.sessions.current = session
+        session.get(app.user_model, worker.USER_ID).name = "mine"
+        session.flush()
+        endpoint.gate.set()
+        assert endpoint.rotated.wait(60)
+        with pytest.raises(ProviderUnavailable):  # the one with the lock waits in vain, and ends its request
+            app.create_vault(refresh_wait=0.0).fresh(stored, app.refresh)
+        session.rollback()
+    app.sessions.current = None
+    assert process.read_results() == ["ok"]
+    assert app.load().token["refresh_token"] == "refresh-1"
+    assert endpoint.asked == 1
+
+
 def test_disconnect_in_mid_refresh_brings_nothing_back(app: Any, endpoint: TokenEndpoint) -> None:
     """A connection that the user has removed comes back, or lands in the next row under the same key."""
     stored = app.save(endpoint.first_token(), expires_in=-5)
@@ -323,6 +353,28 @@ def test_consent_after_a_disconnect_in_mid_refresh_wins(app: Any, endpoint: Toke
 
     fresh = app.create_vault().fresh(stored, refresh)
     assert (fresh.token["access_token"], app.load().token["refresh_token"]) == ("consented", "r-new")
+
+
+def test_operators_fault_changes_no_row(app: Any, endpoint: TokenEndpoint) -> None:
+    """A mistyped client secret disconnects every user."""
+    stored = app.save(endpoint.first_token(), expires_in=-5)
+    endpoint.answers.append((401, {}, '{"error": "invalid_client"}'))
+    with pytest.raises(ConfigurationError):
+        app.create_vault().fresh(stored, app.refresh)
+    assert app.load() == stored
+
+
+def test_back_off_is_shared_by_processes(app: Any, endpoint: TokenEndpoint) -> None:
+    """Each worker of an application hammers a provider that is down."""
+    stored = app.save(endpoint.first_token(), expires_in=-5)
+    endpoint.answers.append((503, {}, ""))
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable):
+            app.create_vault(random=lambda: 1.0).fresh(stored, app.refresh)
+        assert (endpoint.asked, app.load().failures) == (1, 1)
+    app.offset += 2
+    assert app.create_vault().fresh(stored, app.refresh).failures == 0
+    assert app.load().retry_at is None
 
 
 def test_events_say_what_happened(app: Any, endpoint: TokenEndpoint) -> None:
