@@ -216,6 +216,13 @@ class OpenIDSupport:
         if expected is not None and claims.get("sub") != expected:
             raise IdTokenError(description="the refreshed ID token is about another subject", provider=self.config.name)
 
+    def read_stored_id_token(self, id_token: str) -> UserInfo | None:
+        """The claims of an ID token that was validated before it was stored; it may have expired since.
+
+        :return: the claims, ``None`` where it cannot be read.
+        """
+        return _read_claims(id_token)
+
     def validate_logout_token(self, logout_token: str) -> dict[str, Any]:
         """Validate a logout token (Back-Channel Logout 1.0 section 2.6).
 
@@ -255,12 +262,17 @@ class OpenIDSupport:
         return UserInfo(userinfo)
 
 
-def _read_subject(id_token: str) -> str | None:
-    """``sub`` of an ID token that was validated before it was stored."""
+def _read_claims(id_token: str) -> UserInfo | None:
     try:
         payload = id_token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (IndexError, ValueError):
         return None
-    subject = claims.get("sub") if isinstance(claims, dict) else None
+    return UserInfo(claims) if isinstance(claims, dict) else None
+
+
+def _read_subject(id_token: str) -> str | None:
+    """``sub`` of an ID token that was validated before it was stored."""
+    claims = _read_claims(id_token)
+    subject = claims.get("sub") if claims is not None else None
     return subject if isinstance(subject, str) else None

@@ -24,10 +24,12 @@ from ..config import Settings
 from ..errors import (
     ConfigurationError,
     ExpiredFlowError,
+    InvalidTokenError,
     MismatchingStateError,
     MissingRequestTokenError,
     MissingTokenError,
     OAuthError,
+    ProviderResponseError,
     UntrustedHostError,
 )
 from ..flow import APPLICATION, FlowStore, PendingFlow, hash_key
@@ -506,9 +508,19 @@ class RemoteApp:
         :raises MissingTokenError: if there is no token.
         :raises OAuthError: if the provider does not say.
         """
-        token, _ = self._usable_token()
+        token, stored = self._usable_token()
+        try:
+            return self._identify(token, self._known_claims(token), {})
+        except InvalidTokenError:
+            renewed = self._renew_rejected(token, stored)
+            if renewed is None:
+                raise
+            return self._identify(renewed, self._known_claims(renewed), {})
+
+    def _known_claims(self, token: TokenDict) -> UserInfo | None:
+        """The claims that came with a token, where there are any."""
         claims = token.get("userinfo")
-        return self._identify(token, claims if isinstance(claims, UserInfo) else None, {})
+        return claims if isinstance(claims, UserInfo) else None
 
     def userinfo(self, **kwargs: Any) -> UserInfo:
         """Ask the userinfo endpoint.
@@ -528,6 +540,8 @@ class RemoteApp:
             raw = token
         elif source == "userinfo" and (claims is None or self._has_userinfo()):
             raw = self._fetch_profile(token, claims)
+            if not raw:
+                raise ProviderResponseError(description="the profile is empty", provider=self.name)
         if not raw and claims is None:
             raise ConfigurationError(
                 f"nothing says who is behind a token of {self.name}: set {self.name.upper()}_USERINFO_ENDPOINT",

@@ -216,9 +216,18 @@ class OAuth2App(LogoutMixin, RemoteApp):
         return self._client.fetch_userinfo(token, subject=subject if isinstance(subject, str) else None)
 
     def _identity_issuer(self, claims: UserInfo | None) -> str | None:
-        if claims is None:
-            return self._config.account_issuer or self._client.openid.issuer_or_none()
-        return self._client.openid.canonical_issuer(claims)
+        openid = self._client.openid
+        if claims is not None:
+            return openid.canonical_issuer(claims)
+        if self.is_openid:
+            return openid.issuer_or_none() or self._config.account_issuer
+        return self._config.account_issuer or openid.issuer_or_none()
+
+    def _known_claims(self, token: TokenDict) -> UserInfo | None:
+        claims = super()._known_claims(token)
+        if claims is None and self.is_openid and token.get("id_token"):
+            return self._client.openid.read_stored_id_token(token["id_token"])
+        return claims
 
     # -- what can be done with a token --------------------------------------------------------------------------------
 
