@@ -13,6 +13,7 @@ COMMANDS = {
     "db": ("db", "db_group"),
     "dev-provider": ("dev_provider", "dev_provider_command"),
     "doctor": ("doctor", "doctor_command"),
+    "import": ("imports", "import_group"),
     "keys": ("keys", "keys_group"),
     "providers": ("providers", "providers_command"),
     "purge": ("purge", "purge_command"),

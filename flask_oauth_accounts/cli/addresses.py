@@ -25,7 +25,7 @@ def find_redirect_uri(name: str) -> str | None:
     fallback = f"{scheme}://{server_name}" if server_name else "http://localhost:5000"
     root = current_app.config.get("APPLICATION_ROOT", "/").rstrip("/")
     external = get_state().settings.external_url
-    return f"{external}{path}" if external else f"{fallback}{root}{path}"
+    return join_external(external or fallback, root, f"{root}{path}")
 
 
 def _is_callback(view: Any) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 from flask import current_app
 from flask.cli import with_appcontext
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..clients.authentication import authentication_method
 from ..clients.base import config_key, is_loopback
@@ -118,17 +119,15 @@ def _check_discovery(client: Any) -> Iterator[Finding]:
 
 
 def check_tables(state: AppState) -> Iterator[Finding]:
-    """The tables are there and as this version needs them."""
+    """The tables are there and as this version needs them, and every stored secret can be opened."""
     accounts = state.accounts
     if accounts is None:
         yield Finding("hint", "no accounts are set up: a registry only")
         return
     from ..storage.migrate import check
 
-    names = ("OAuthIdentity", "OAuth1Token", "OAuth2Token", "OAuthEvent")
-    tables = None if accounts.embedded else [getattr(accounts.models, name).__table__ for name in names]
     try:
-        differences = check(find_engine(accounts), tables)
+        differences = check(find_engine(accounts), None if accounts.embedded else accounts.models.tables)
     except OAuthError as error:
         yield Finding("problem", f"database: {error.operator_message}")
         return
@@ -140,24 +139,28 @@ def check_tables(state: AppState) -> Iterator[Finding]:
         yield Finding("problem", f"tables: {difference}; run: {remedy}")
     if not differences:
         yield Finding("ok", "tables are up to date")
+        yield from _check_secrets(state)
 
 
-def check_keys(state: AppState) -> Iterator[Finding]:
-    """Every stored secret can be opened."""
-    if state.accounts is None:
-        return
-    ring = state.keys
-    try:
-        counts = state.accounts.store.count_by_key()
-    except OAuthError:
-        return  # check_tables has said so
-    for key_id, count in counts.items():
-        if key_id not in ring.key_ids:
+def _check_secrets(state: AppState) -> Iterator[Finding]:
+    for key_id, count in state.accounts.store.count_by_key().items():
+        if key_id is None:
+            yield Finding(
+                "problem", f"{count} stored secrets are not sealed: somebody has written them past the models"
+            )
+        elif key_id not in state.keys.key_ids:
             yield Finding(
                 "problem",
                 f"{count} stored secrets need the key {key_id}, which is not configured: put it back into "
                 "OAUTH_ACCOUNTS_KEYS or SECRET_KEY_FALLBACKS",
             )
+
+
+def check_keys(state: AppState) -> Iterator[Finding]:
+    """Which key seals."""
+    if state.accounts is None:
+        return
+    ring = state.keys
     if state.settings.keys is None:
         yield Finding(
             "hint", "secrets are sealed with a key derived from SECRET_KEY; OAUTH_ACCOUNTS_KEYS keeps them apart"
@@ -209,11 +212,7 @@ def check_addresses(state: AppState) -> Iterator[Finding]:
     external = state.settings.external_url
     if external is None:
         if not current_app.debug and not current_app.testing:
-            yield Finding(
-                "hint",
-                "OAUTH_ACCOUNTS_EXTERNAL_URL is not set: redirect URIs follow the request's scheme and host, so a proxy "
-                "that speaks https outside needs werkzeug's ProxyFix",
-            )
+            yield from _check_proxy()
         return
     parts = urlsplit(external)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -222,3 +221,25 @@ def check_addresses(state: AppState) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", f"the application is at {external}")
+
+
+def _check_proxy() -> Iterator[Finding]:
+    """Without an address of its own, the application believes the request; a proxy's request says http."""
+    wrapped: Any = current_app.wsgi_app
+    while wrapped is not None and not isinstance(wrapped, ProxyFix):
+        wrapped = getattr(wrapped, "app", None) or getattr(wrapped, "wsgi_app", None)
+    if isinstance(wrapped, ProxyFix) and wrapped.x_proto and wrapped.x_host:
+        yield Finding("ok", "ProxyFix tells which address the browser sees")
+        return
+    remedy = "set OAUTH_ACCOUNTS_EXTERNAL_URL to the address that the browser sees"
+    if isinstance(wrapped, ProxyFix):
+        yield Finding(
+            "problem", f"ProxyFix does not believe X-Forwarded-Proto and X-Forwarded-Host: set both, or {remedy}"
+        )
+        return
+    is_https = current_app.config["SESSION_COOKIE_SECURE"] or current_app.config["PREFERRED_URL_SCHEME"] == "https"
+    yield Finding(
+        "problem" if is_https else "hint",
+        "redirect URIs take scheme and host from the request; behind a proxy that speaks https outside they would "
+        f"begin with http: {remedy}, or use werkzeug's ProxyFix",
+    )

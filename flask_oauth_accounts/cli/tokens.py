@@ -89,9 +89,16 @@ def refresh_tokens(expiring_within: float | None, idle: float | None, name: str 
     if expiring_within is None and idle is None and name is None and user is None:
         raise click.UsageError("say which tokens: --expiring-within, --idle, --name or --user")
     now = time.time()
+    # The database finds those that expire by an index; who has been idle has to be looked for.
+    soon = {"expiring_before": now + expiring_within} if expiring_within is not None and idle is None else {}
+    found = (
+        stored
+        for stored in _find(name, user, "active", **soon)
+        if stored.protocol == "oauth2" and _is_wanted(stored, now, expiring_within, idle)
+    )
     counts = {"refreshed": 0, "failed": 0}
-    for stored in _find(name, user, "active"):
-        if stored.protocol == "oauth2" and _is_wanted(stored, now, expiring_within, idle):
+    with click.progressbar(found, label="tokens", show_pos=True) as bar:  # read in batches: nobody counts them first
+        for stored in bar:
             _refresh_one(stored, expiring_within if not _is_idle(stored, now, idle) else None, counts)
     click.echo(f"{counts['refreshed']} refreshed, {counts['failed']} failed")
     if counts["failed"]:

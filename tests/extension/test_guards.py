@@ -66,7 +66,7 @@ def test_a_stranger_logs_in_and_comes_back(app: Flask, browser: FlaskClient, pro
     assert page.status_code == 200
     done = oauth_login(browser, "two", provider=provider, next_url="/plain?page=2&q=a%26b")
     assert done.headers["Location"] == "/plain?page=2&q=a%26b"
-    assert browser.get(done.headers["Location"]).json["name"] == "Alice Ardent"
+    assert browser.get(done.headers["Location"]).get_json()["name"] == "Alice Ardent"
 
 
 def test_a_stranger_who_asks_for_json_is_told_where_to_log_in(browser: FlaskClient) -> None:
@@ -74,8 +74,8 @@ def test_a_stranger_who_asks_for_json_is_told_where_to_log_in(browser: FlaskClie
     response = browser.get("/plain", headers=JSON)
     assert response.status_code == 401
     assert response.content_type == "application/problem+json"
-    assert response.json["code"] == "missing_token"
-    assert response.json["url"] == "/login?next=%2Fplain"
+    assert response.get_json()["code"] == "missing_token"
+    assert response.get_json()["url"] == "/login?next=%2Fplain"
 
 
 def test_a_user_without_this_token_is_asked_to_connect(
@@ -85,13 +85,13 @@ def test_a_user_without_this_token_is_asked_to_connect(
     provider.settings.granted_scope = ["openid", "email", "profile"]
     oauth_login(browser, "three", "bob", provider=provider)
     refused = browser.get("/plain", headers=JSON)
-    assert (refused.status_code, refused.json["code"]) == (401, "missing_token")
+    assert (refused.status_code, refused.get_json()["code"]) == (401, "missing_token")
     response = browser.get("/plain")
     assert urlsplit(response.headers["Location"]).path == "/reconnect/two"
     page = follow(browser, response)
     assert page.status_code == 200
     assert 'action="/connect/two"' in page.text
-    token = browser.get("/accounts", headers=JSON).json["csrf_token"]
+    token = browser.get("/accounts", headers=JSON).get_json()["csrf_token"]
     started = browser.post("/connect/two", data={"csrf_token": token, "next": "/plain"})
     done = consent(browser, started, "bob")
     assert done.headers["Location"] == "/plain"
@@ -109,8 +109,8 @@ def test_a_dead_grant_is_renewed_and_the_browser_comes_back(
         stored = store.load(1, "two", protocol="oauth2")
         store.mark_reauth_required(stored, error="invalid_grant")
     refused = browser.get("/plain?x=1", headers=JSON)
-    assert (refused.status_code, refused.json["code"]) == (401, "reauthorization_required")
-    assert refused.json["url"].startswith("http://localhost/reconnect/1?")
+    assert (refused.status_code, refused.get_json()["code"]) == (401, "reauthorization_required")
+    assert refused.get_json()["url"].startswith("http://localhost/reconnect/1?")
     done = consent(browser, browser.get("/plain?x=1"))
     assert done.headers["Location"] == "/plain?x=1"
     assert browser.get("/plain?x=1").status_code == 200
@@ -142,7 +142,7 @@ def test_an_expired_token_that_cannot_be_renewed_leads_to_consent(
         stored = accounts.vault.load(1, "two", protocol="oauth2")
         old = {"access_token": stored.token["access_token"], "expires_at": 1}
         accounts.vault.save(1, "two", old, stored.account, protocol="oauth2")
-    assert browser.get("/plain", headers=JSON).json["code"] == "reauthorization_required"
+    assert browser.get("/plain", headers=JSON).get_json()["code"] == "reauthorization_required"
     done = consent(browser, browser.get("/plain"))
     assert done.headers["Location"] == "/plain"
     assert browser.get("/plain").status_code == 200
@@ -154,13 +154,13 @@ def test_consent_is_asked_for_what_was_granted_and_what_is_needed(
     """A consent to the new scope alone would take the old ones away again."""
     oauth_login(browser, "two", provider=provider)
     refused = browser.get("/wide", headers=JSON)
-    assert (refused.status_code, refused.json["code"]) == (403, "insufficient_scope")
-    assert "repo" not in refused.json["url"], "the scope is sealed, nobody can add to it"
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "insufficient_scope")
+    assert "repo" not in refused.get_json()["url"], "the scope is sealed, nobody can add to it"
     started = follow(browser, browser.get("/wide"))
     assert scopes_in(started.headers["Location"]) == {"profile", "email", "repo"}
     done = consent(browser, started)
     assert done.headers["Location"] == "/wide"
-    assert set(browser.get("/wide").json["scope"].split()) == {"profile", "email", "repo"}
+    assert set(browser.get("/wide").get_json()["scope"].split()) == {"profile", "email", "repo"}
 
 
 def test_a_provider_that_keeps_granting_less_ends_at_a_page_and_not_in_a_circle(
@@ -181,7 +181,7 @@ def test_a_provider_that_keeps_granting_less_ends_at_a_page_and_not_in_a_circle(
         assert "insufficient_scope" in page.text
     as_json = browser.get(second.headers["Location"], headers=JSON)
     assert as_json.status_code == 403
-    again = browser.get(as_json.json["url"])
+    again = browser.get(as_json.get_json()["url"])
     assert scopes_in(again.headers["Location"]) == {"profile", "email", "repo"}
     provider.settings.granted_scope = None
     done = consent(browser, again)
@@ -210,7 +210,7 @@ def test_an_answer_without_scope_grants_what_was_asked_for(
     started = follow(browser, browser.get("/wide"))
     provider.next_token(remove=["scope"])
     assert consent(browser, started).headers["Location"] == "/wide"
-    assert "repo" in browser.get("/wide").json["scope"].split()
+    assert "repo" in browser.get("/wide").get_json()["scope"].split()
 
 
 def test_a_form_leads_back_to_its_page(
@@ -239,14 +239,14 @@ def test_of_several_accounts_the_last_used_counts(
 ) -> None:
     """A user with two accounts of one provider would see the wrong one's data."""
     oauth_login(browser, "two", provider=provider)
-    token = browser.get("/accounts", headers=JSON).json["csrf_token"]
+    token = browser.get("/accounts", headers=JSON).get_json()["csrf_token"]
     consent(browser, browser.post("/connect/two", data={"csrf_token": token}), "bob")
-    assert browser.get("/plain").json["name"].startswith("Alice")
+    assert browser.get("/plain").get_json()["name"].startswith("Alice")
     with app.app_context():
         accounts = app.extensions["flask_oauth_accounts"].accounts
         bob = accounts.store.load(1, "two", provider.state.users["bob"].subject, protocol="oauth2")
         accounts.vault.save(1, "two", bob.token, bob.account, protocol="oauth2")
-    assert browser.get("/plain").json["name"].startswith("Bob")
+    assert browser.get("/plain").get_json()["name"].startswith("Bob")
 
 
 def test_two_clients_of_one_provider_do_not_take_each_others_place(
@@ -259,7 +259,7 @@ def test_two_clients_of_one_provider_do_not_take_each_others_place(
     add_views(app)
     browser = app.test_client()
     oauth_login(browser, "four", provider=provider)
-    token = browser.get("/accounts", headers=JSON).json["csrf_token"]
+    token = browser.get("/accounts", headers=JSON).get_json()["csrf_token"]
     consent(browser, browser.post("/connect/two", data={"csrf_token": token}))
     assert browser.get("/plain").status_code == 200
     done = consent(browser, browser.get("/wide"))
@@ -267,7 +267,7 @@ def test_two_clients_of_one_provider_do_not_take_each_others_place(
     assert browser.get("/wide").status_code == 200
     other = app.test_client()
     oauth_login(other, "four", "bob", provider=provider)
-    connection = other.get("/accounts", headers=JSON).json["accounts"][0]
+    connection = other.get("/accounts", headers=JSON).get_json()["accounts"][0]
     assert other.get(f"{connection['reconnect_url']}?via=two").status_code == 404, "a link adds nothing"
 
 
@@ -280,7 +280,7 @@ def test_oauth1_has_tokens_but_no_scopes(app: Flask, browser: FlaskClient, provi
         return ""
 
     oauth_login(browser, "one", provider=provider)
-    assert browser.get("/old").json["name"] == "Alice Ardent"
+    assert browser.get("/old").get_json()["name"] == "Alice Ardent"
     with pytest.raises(ConfigurationError, match="OAuth 1 has no scopes"):
         browser.get("/impossible")
 
