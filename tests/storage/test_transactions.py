@@ -310,3 +310,14 @@ def test_l05_a_database_that_is_down_is_said_as_such(make_host: Callable[..., An
         host.store.load(1, "github", protocol="oauth2")
     with pytest.raises(StorageUnavailable):
         host.store.save(1, "github", dict(FRESH), protocol="oauth2", now=NOW)
+
+
+def test_the_hosts_listeners_see_the_stores_statements(sqlite_url: str, make_host: Callable[..., Any]) -> None:
+    """A host's tracing, or what it does to make a connection fit to use, would pass the store by."""
+    host = make_host(sqlite_url)
+    user = host.add_user()
+    seen: list[str] = []
+    save(host, user)
+    sa.event.listen(host.engine, "before_cursor_execute", lambda *given: seen.append(given[2]))
+    load(host, user)
+    assert len(seen) == 1
