@@ -29,6 +29,8 @@ FORM_POST_LIFETIME = 60.0
 
 _SHORTEST_KEEPING = 600
 """Seconds that an entry is kept at least, so that a callback after a shorter lifetime is told that it is late."""
+_LONGEST_KEEPING = 29 * 86400
+"""More than thirty days would be a date to memcached."""
 _SESSION_FLOWS = 5
 _SESSION_KEY_CHARS = 20
 """Of a key's hexadecimal digits: there is one browser's handful to tell apart, and each character counts."""
@@ -70,13 +72,16 @@ class CacheFlowStore:
 
     def save(self, flow: PendingFlow) -> None:
         """:raises StorageUnavailable: if the cache does not take it."""
-        seconds = max(_SHORTEST_KEEPING, int(flow.expires_at - self._clock()))
+        seconds = self._keeping(flow)
         self._put(f"flow:{flow.key}", flow.dumps(), seconds)
         with _translated(), exclusive(self._cache):
             keys = [*self._load_keys(flow.browser), flow.key[:32]]
             for dropped in keys[: -self._max_pending]:
                 drop(self._cache, _cache_key(f"flow:{dropped}"))
             self._save_keys(flow.browser, keys[-self._max_pending :], seconds)
+
+    def _keeping(self, flow: PendingFlow) -> int:
+        return min(max(_SHORTEST_KEEPING, int(flow.expires_at - self._clock())), _LONGEST_KEEPING)
 
     def take(self, key: str) -> PendingFlow | None:
         """:raises StorageUnavailable: if the cache does not answer."""
@@ -139,8 +144,8 @@ class CacheFlowStore:
             keys = self._load_keys(flow.browser)
             keys.remove(flow.key[:32])
             if keys:
-                # The others may have been started as late as now, as far as is known here.
-                self._save_keys(flow.browser, keys, max(_SHORTEST_KEEPING, int(flow.expires_at - self._clock()) + 3600))
+                # The others may have been started just now.
+                self._save_keys(flow.browser, keys, self._keeping(flow) + 3600)
             else:
                 drop(self._cache, _cache_key(f"browser:{flow.browser}"))
 
