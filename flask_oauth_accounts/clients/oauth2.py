@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
+from urllib.parse import urljoin
 
 import requests
 from oauthlib.common import add_params_to_uri
@@ -253,7 +254,8 @@ class OAuth2Client:
         :raises ProviderResponseError: if the answer makes no sense.
         :raises ProviderUnavailable: if there is none.
         """
-        url = self.require_endpoint("userinfo_endpoint", "userinfo_endpoint")
+        endpoint = self.require_endpoint("userinfo_endpoint", "userinfo_endpoint")
+        url = urljoin(self.config.api_base_url or "", endpoint)
         headers = {"Accept": "application/json", **self.api_headers()}
         session = self.create_session(token)
         preset = self.config.preset

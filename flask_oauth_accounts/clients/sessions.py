@@ -6,9 +6,8 @@ one behind. What is shared is the transport's connection pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 import requests
 from oauthlib.oauth1 import SIGNATURE_TYPE_AUTH_HEADER, SIGNATURE_TYPE_BODY
@@ -84,42 +83,28 @@ class OAuth2ClientSession(OAuth2Session, PooledSession):
         """
         self.hooks_by_type.add(hook_type, hook)
 
-    def request(  # type: ignore[override]
-        self,
-        method: str,
-        url: str,
-        data: Any = None,
-        headers: Mapping[str, str] | None = None,
-        withhold_token: bool = False,
-        **kwargs: Any,
-    ) -> requests.Response:
-        """Add the token, as oauthlib writes it, and send; the transport's block around it bounds time and size."""
-        sent_headers: dict[str, str] = dict(headers or {})
-        if self._access_token and not withhold_token:
-            url, sent_headers, data = self._place_token(url, sent_headers, data)
-        return requests.Session.request(self, method, url, data=data, headers=sent_headers, **kwargs)
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        """Send without requests-oauthlib's own handling of tokens; the token is added by :meth:`prepare_request`."""
+        return requests.Session.request(self, method, url, *args, **kwargs)
 
-    def _place_token(self, url: str, headers: dict[str, str], data: Any = None) -> tuple[str, dict[str, str], Any]:
-        """Put the token where the provider wants it, then let the hooks see the result (RFC 6750 section 2).
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Add the token where the provider wants it (RFC 6750 section 2), then let the hooks see what will be sent.
 
-        :return: what to send.
+        A call with an ``auth`` of its own goes without the token.
         """
-        if self._access_token is None:
-            return url, headers, data
+        prepared = super().prepare_request(request)
+        if self._access_token is None or request.auth is not None:
+            return prepared
+        url, headers, data = str(prepared.url), _read_headers(prepared), prepared.body
         if self._placement == "uri":
             url = prepare_bearer_uri(self._access_token, url)
         elif self._placement == "body":
-            data = self._place_in_body(data, headers)
+            headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+            text = data.decode() if isinstance(data, bytes) else data
+            data = str(prepare_bearer_body(self._access_token, text or ""))
         else:
             headers = prepare_bearer_headers(self._access_token, headers)
-        return self.hooks_by_type.request("protected_request", url, headers, data)
-
-    def _place_in_body(self, data: Any, headers: dict[str, str]) -> str:
-        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
-        text = (
-            data.decode() if isinstance(data, bytes) else data if isinstance(data, str) else urlencode(data or {}, True)
-        )
-        return str(prepare_bearer_body(self._access_token or "", text))
+        return _apply(prepared, *self.hooks_by_type.request("protected_request", url, headers, data))
 
 
 class OAuth1ClientSession(OAuth1Session, PooledSession):
@@ -148,13 +133,23 @@ class OAuth1ClientSession(OAuth1Session, PooledSession):
         if client.signature_type == SIGNATURE_TYPE_BODY and not _carries_form(request):
             client.signature_type = SIGNATURE_TYPE_AUTH_HEADER
         prepared = super().prepare_request(request)
-        sent = {_as_text(name): _as_text(value) for name, value in prepared.headers.items()}
-        url, headers, data = self.hooks_by_type.request("protected_request", str(prepared.url), sent, prepared.body)
-        prepared.url = url
-        prepared.headers.clear()
-        prepared.headers.update(headers)
-        prepared.body = data
-        return prepared
+        sent = (str(prepared.url), _read_headers(prepared), prepared.body)
+        return _apply(prepared, *self.hooks_by_type.request("protected_request", *sent))
+
+
+def _read_headers(prepared: requests.PreparedRequest) -> dict[str, str]:
+    return {_as_text(name): _as_text(value) for name, value in prepared.headers.items()}
+
+
+def _apply(
+    prepared: requests.PreparedRequest, url: str, headers: dict[str, str], data: Any
+) -> requests.PreparedRequest:
+    prepared.url = url
+    prepared.headers.clear()
+    prepared.headers.update(headers)
+    if data is not prepared.body:
+        prepared.prepare_body(data, None)
+    return prepared
 
 
 def _carries_form(request: requests.Request) -> bool:

@@ -59,7 +59,7 @@ class OAuth2App(LogoutMixin, RemoteApp):
         """
         data: dict[str, Any] = {"state": kwargs.pop("state", None) or new_state()}
         nonce = kwargs.pop("nonce", None)
-        scope = kwargs.get("scope") or self._config.scope or ""
+        scope = self._config.authorize_params.get("scope") or kwargs.get("scope") or self._config.scope or ""
         wants_id_token = "openid" in (scope.split() if isinstance(scope, str) else scope)
         if nonce or (wants_id_token and (self.preset is None or self.preset.uses_nonce)):
             data["nonce"] = nonce or new_state()[:22]
