@@ -51,7 +51,9 @@ def _create_beside(host: sa.Engine) -> sa.Engine:
         hide_parameters=True,
     )
     # The host's listeners count here too: some make the connection fit to use (pragmas, explicit BEGIN for SQLite).
+    # Joined, so that a listener added later counts as well; the flag makes SQLAlchemy look for them.
     own.dispatch = own.dispatch._join(host.dispatch)
+    own._has_events = True
     pid = os.getpid()
 
     def dispose(engine: sa.Engine) -> None:
