@@ -162,7 +162,7 @@ class Site(SimpleNamespace):
 
 
 @pytest.fixture
-def make_site(oauth_provider: DevProvider, tmp_path: Path) -> Callable[..., Site]:
+def make_site(oauth_provider: DevProvider, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Build applications; ``cache=None`` has pending logins kept in the session, other keywords are configuration."""
     made: list[Flask] = []
 
