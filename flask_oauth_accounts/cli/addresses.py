@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import current_app
 
@@ -25,7 +26,9 @@ def find_redirect_uri(name: str) -> str | None:
     fallback = f"{scheme}://{server_name}" if server_name else "http://localhost:5000"
     root = current_app.config.get("APPLICATION_ROOT", "/").rstrip("/")
     external = get_state().settings.external_url
-    return join_external(external or fallback, root, f"{root}{path}")
+    base = external or fallback
+    # The prefix under which the application lies may be part of the address already.
+    return f"{base}{path}" if root and urlsplit(base).path.endswith(root) else f"{base}{root}{path}"
 
 
 def _is_callback(view: Any) -> bool:
