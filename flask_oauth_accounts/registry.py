@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from flask import Flask, current_app, has_app_context, session
+from flask.sessions import NullSession
 from werkzeug.local import LocalProxy
 
 from . import signals
@@ -405,11 +406,20 @@ def _create_runtime(oauth: OAuth, state: AppState) -> Runtime:
     return Runtime(
         settings=state.settings,
         flows=flows,
-        session=lambda: session,
+        session=_find_session,
         current_user_id=lambda: find_current_user_id(current().app),
         allow_http=lambda host: current().allow_http(host),
         refuse_forgetful_cache=lambda name: refuse_null_cache(current().find_any_cache(oauth), name),
     )
+
+
+def _find_session() -> Any:
+    if isinstance(session._get_current_object(), NullSession):  # type: ignore[attr-defined]
+        raise ConfigurationError(
+            "SECRET_KEY is not set, and without it no login can be tied to a browser: generate one with "
+            "python -c 'import secrets; print(secrets.token_hex(32))' and keep it out of the source"
+        )
+    return session
 
 
 def _find_current_oauth() -> OAuth:

@@ -183,6 +183,11 @@ class OAuth2App(LogoutMixin, RemoteApp):
         """
         return dict(self._client.openid.load_metadata())
 
+    @property
+    def server_metadata(self) -> dict[str, Any]:
+        """As :meth:`load_server_metadata`, for code written for Authlib."""
+        return self.load_server_metadata()
+
     def fetch_jwk_set(self, force: bool = False) -> dict[str, Any]:
         """The provider's signing keys (RFC 7517 section 5), cached.
 
