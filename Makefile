@@ -2,6 +2,7 @@
 # make test    the whole test suite; ARGS="-k login" goes to pytest
 # make check   what is true without running anything: lint, format, types, import contracts
 # make docs    the documentation as HTML in build/docs
+# make messages  the catalogues of the texts that visitors read, brought up to date and compiled
 # make bench   what a login and an API call cost, beside the peers
 # make build   sdist and wheel in dist/
 # make clean   remove all of it, the environment too
@@ -17,7 +18,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check docs bench build clean
+.PHONY: demo test check docs messages bench build clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -50,6 +51,9 @@ docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky -q docs build/docs
 	@echo "build/docs/index.html"
+
+messages: $(VENV)/.dev
+	$(BIN)/python docs/messages.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)

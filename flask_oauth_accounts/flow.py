@@ -13,6 +13,8 @@ APPLICATION = ""
 """The purpose of a flow that the application's own view has started."""
 LOGIN = "login"
 CONNECT = "connect"
+CONNECT_API = "connect_api"
+"""Connect an account for its API only: it is no way to log in afterwards."""
 RECONNECT = "reconnect"
 
 
@@ -33,7 +35,7 @@ class PendingFlow:
     :ivar name: of the client.
     :ivar key: :func:`hash_key` of name and state (OAuth 2) or request token (OAuth 1).
     :ivar browser: :func:`hash_key` of the browser's own random id, which lives in its session.
-    :ivar purpose: :data:`LOGIN`, :data:`CONNECT`, :data:`RECONNECT` or :data:`APPLICATION`.
+    :ivar purpose: :data:`LOGIN`, :data:`CONNECT`, :data:`CONNECT_API`, :data:`RECONNECT` or :data:`APPLICATION`.
     :ivar expires_at: seconds since the epoch.
     :ivar request_token: OAuth 1's temporary credentials.
     :ivar user_id: ``str`` of the id of the user who started it, ``None`` for a stranger.

@@ -9,6 +9,7 @@ from typing import Any
 from flask import redirect, url_for
 
 from ..accounts import Connection
+from ..errors import LastLoginMethodError
 from ..identity import Identity
 from ..registry import get_state
 from ..tokens import StoredToken
@@ -32,6 +33,7 @@ from .words import describe_time, make_initials, mark, translate
 
 NOTICES = {
     "connected": ("success", mark("The account is connected.")),
+    "connected_api": ("success", mark("The account is connected. It is not a way to sign in.")),
     "reconnected": ("success", mark("The account is connected again.")),
     "disconnected": ("success", mark("The account is disconnected, and our access to it has been revoked.")),
     "disconnected_here": ("success", mark("The account is disconnected.")),
@@ -51,6 +53,7 @@ class AccountView:
     """A connected account as the page shows it.
 
     :ivar health: ``ok``, ``waiting`` or ``reconnect``.
+    :ivar can_disconnect: ``False`` where it would be refused; ``kept_text`` says why.
     """
 
     id: str
@@ -61,6 +64,8 @@ class AccountView:
     history_text: str
     disconnect_url: str
     disconnect_label: str
+    can_disconnect: bool
+    kept_text: str
     reconnect_url: str | None
     reconnect_label: str
 
@@ -133,7 +138,13 @@ def accounts() -> Any:
         payload = {
             "accounts": [describe_connection(item) for item in connections],
             "providers": [
-                {"name": item.name, "label": item.label, "connect_url": item.connect_url} for item in list_providers()
+                {
+                    "name": item.name,
+                    "label": item.label,
+                    "connect_url": item.connect_url,
+                    "connect_api_url": item.connect_api_url,
+                }
+                for item in list_providers()
             ],
             "logout_url": url_for(".logout"),
             "csrf_token": csrf.create_token(),
@@ -144,7 +155,7 @@ def accounts() -> Any:
         "accounts.html",
         wide=True,
         person=get_person(),
-        accounts=[_create_account_view(item) for item in connections],
+        accounts=[_create_account_view(item, connections) for item in connections],
         providers=list_providers(),
         words={"reconnect": translate("Reconnect"), "disconnect": translate("Disconnect")},
         message=message,
@@ -178,7 +189,7 @@ def _is_registered(name: str) -> bool:
     return name in get_state().oauth.list_names()
 
 
-def _create_account_view(connection: Connection) -> AccountView:
+def _create_account_view(connection: Connection, all_of_them: list[Connection]) -> AccountView:
     record = connection.record
     identity = record.identity
     registered = _is_registered(identity.name)
@@ -198,9 +209,18 @@ def _create_account_view(connection: Connection) -> AccountView:
         disconnect_label=translate(
             "Disconnect %(provider)s account %(account)s", provider=provider.label, account=title
         ),
+        can_disconnect=connection.can_disconnect,
+        kept_text="" if connection.can_disconnect else _describe_keeping(connection, all_of_them),
         reconnect_url=url_for(".reconnect", id=record.id) if registered and health == "reconnect" else None,
         reconnect_label=translate("Reconnect %(provider)s account %(account)s", provider=provider.label, account=title),
     )
+
+
+def _describe_keeping(connection: Connection, all_of_them: list[Connection]) -> str:
+    """Why an account stays, before anybody tries: the last way in, or a policy of the application."""
+    if any(item.record.can_log_in for item in all_of_them if item is not connection):
+        return translate("This account cannot be disconnected here.")
+    return translate(LastLoginMethodError.visitor)
 
 
 def _describe_health(connection: Connection, provider: ProviderView, *, registered: bool) -> tuple[str, str]:

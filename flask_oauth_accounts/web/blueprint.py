@@ -15,12 +15,14 @@ from .callback import authorize
 from .context import create_stylesheet
 from .csrf import exempt_from_flask_wtf, uses_flask_wtf
 from .faults import register_error_handlers
-from .headers import create_policy, protect
+from .headers import create_policy, name_language, protect
 from .logout import backchannel_logout, logged_out, logout
 from .narrow import narrow
+from .negotiation import PROBLEM_TYPE
 from .resolve import resolve
 from .revocations import watch_sessions
 from .starts import connect, login, login_page, reconnect
+from .words import find_page_language
 
 _YEAR = 365 * 24 * 3600
 
@@ -65,6 +67,8 @@ def create_blueprint(
             return response
         policy = content_security_policy or create_policy(pictures=get_state().settings.show_avatars)
         # Over https Flask-WTF wants to see the Referer of forms; an address with a code in it gives none away.
+        if response.mimetype in ("text/html", PROBLEM_TYPE):
+            name_language(response, find_page_language().replace("_", "-"))
         forms = uses_flask_wtf(current_app) and request.endpoint != f"{request.blueprint}.authorize"
         return protect(response, policy, referrer="same-origin" if forms else "no-referrer")
 

@@ -14,7 +14,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from ..accounts import Outcome, Visitor
 from ..errors import EmailTakenError, MismatchingStateError
-from ..flow import CONNECT, LOGIN, RECONNECT
+from ..flow import CONNECT, CONNECT_API, LOGIN, RECONNECT
 from ..registry import get_state
 from ..signals import login_succeeded
 from . import links
@@ -33,7 +33,7 @@ from .sessions import (
 
 logger = logging.getLogger(__name__)
 
-_PURPOSES = (LOGIN, CONNECT, RECONNECT)
+_PURPOSES = (LOGIN, CONNECT, CONNECT_API, RECONNECT)
 
 
 def authorize(name: str) -> Any:
@@ -83,6 +83,7 @@ def _check_user(flow: Any) -> None:
 
 def _complete(client: Any, finished: Any) -> Outcome:
     flow = finished.flow
+    for_api = flow.purpose == CONNECT_API
     identity = client.fetch_identity(finished)
     try:
         outcome: Outcome = get_state().accounts.service.complete(
@@ -90,10 +91,11 @@ def _complete(client: Any, finished: Any) -> Outcome:
             token=finished.token,
             protocol=client.protocol,
             requested_scope=flow.scope,
-            purpose=flow.purpose,
+            purpose=CONNECT if for_api else flow.purpose,
             visitor=Visitor(get_user_id()),
             subject=flow.subject,
             trusts_email=bool(client.trusts_email),
+            for_login=not for_api,
         )
     except Exception as error:
         if is_storage_fault(error):
@@ -114,7 +116,7 @@ def _give_back(client: Any, token: Any) -> None:
 
 def _begin(outcome: Outcome, client: Any, finished: Any) -> None:
     if outcome.kind in ("connect", "reconnect"):
-        put_notice("connected" if outcome.kind == "connect" else "reconnected")
+        put_notice(_choose_notice(outcome))
         return
     identity = outcome.record.identity
     begin_session(outcome.user, create_login_mark(client.name, identity.subject, finished.claims))
@@ -130,6 +132,12 @@ def _begin(outcome: Outcome, client: Any, finished: Any) -> None:
     except Exception:
         abandon_session()
         raise
+
+
+def _choose_notice(outcome: Outcome) -> str:
+    if outcome.kind == "reconnect":
+        return "reconnected"
+    return "connected" if outcome.record.can_log_in else "connected_api"
 
 
 def _answer(outcome: Outcome, client: Any, next_url: str | None) -> Any:

@@ -15,11 +15,10 @@ from ..errors import ConfigurationError, UnknownProviderError
 from ..registry import get_state
 from . import csrf
 from .brands import create_brand, css_class
-from .words import choose_language, make_initials, translate
+from .words import find_page_language, is_right_to_left, make_initials, translate
 
 logger = logging.getLogger(__name__)
 
-_RIGHT_TO_LEFT = frozenset({"ar", "dv", "fa", "he", "ku", "ps", "sd", "ug", "ur", "yi"})
 STYLESHEET = "oauth_accounts/style.css"
 
 
@@ -39,6 +38,7 @@ class ProviderView:
     css_class: str
     login_url: str = ""
     connect_url: str = ""
+    connect_api_url: str = ""
 
     @property
     def login_label(self) -> str:
@@ -50,6 +50,11 @@ class ProviderView:
         """The text of the button that connects."""
         return translate("Connect %(provider)s", provider=self.label)
 
+    @property
+    def connect_api_label(self) -> str:
+        """The text of the button that connects for the API only."""
+        return translate("Connect %(provider)s, not for signing in", provider=self.label)
+
 
 @dataclass(frozen=True)
 class PersonView:
@@ -58,6 +63,14 @@ class PersonView:
     title: str
     initials: str
     avatar_url: str | None = None
+    has_name: bool = True
+
+    @property
+    def signed_in_text(self) -> str:
+        """Who is signed in, as far as the application knows a name."""
+        if not self.has_name:
+            return translate("You are signed in.")
+        return translate("You are signed in as %(person)s.", person=self.title)
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,7 @@ def create_provider_view(client: Any, *, next_url: str | None = None) -> Provide
         css_class=css_class(client.name),
         login_url=url_for(".login", name=client.name, **values),
         connect_url=url_for(".connect", name=client.name),
+        connect_api_url=url_for(".connect", name=client.name, use="api"),
     )
 
 
@@ -126,9 +140,8 @@ def create_person_view(user: Any) -> PersonView:
         ),
         None,
     )
-    return PersonView(
-        title or translate("your account"), make_initials(title), _picture(getattr(user, "avatar_url", None))
-    )
+    picture = _picture(getattr(user, "avatar_url", None))
+    return PersonView(title or "", make_initials(title), picture, has_name=title is not None)
 
 
 def _picture(address: object) -> str | None:
@@ -171,11 +184,11 @@ def _brand_color(name: str) -> str | None:
 
 def create_page_context() -> dict[str, Any]:
     """:return: what every template gets."""
-    language = choose_language()
+    language = find_page_language()
     return {
         "_": translate,
         "language": language.replace("_", "-"),
-        "rtl": language.split("_")[0] in _RIGHT_TO_LEFT,
+        "rtl": is_right_to_left(language),
         "stylesheet_url": url_for(".stylesheet", v=create_stylesheet()[1]),
     }
 

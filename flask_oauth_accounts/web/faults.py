@@ -55,6 +55,7 @@ class PageError(OAuthError):
     """
 
     code = "bad_request"
+    status = 400
     visitor = "This request could not be understood."
 
     def __init__(self, status: int) -> None:

@@ -36,3 +36,13 @@ def protect(response: Response, policy: str, *, referrer: str = "no-referrer") -
     response.vary.add("Cookie")
     response.vary.add("Accept")
     return response
+
+
+def name_language(response: Response, language: str) -> None:
+    """Say which language an answer is in, and that another browser may get another one (RFC 9110 section 8.5).
+
+    :param response: with words for a visitor.
+    :param language: as ``de`` or ``pt-BR``.
+    """
+    response.headers.setdefault("Content-Language", language)
+    response.vary.add("Accept-Language")

@@ -105,9 +105,7 @@ def _create_page(pending: PendingLink) -> str:
             "person": person,
             "csrf": create_csrf_view(),
             "finish_text": translate(
-                "You are signed in as %(person)s. Connect the %(provider)s account %(account)s, so that you can sign "
-                "in with it from now on?",
-                person=person.title,
+                "Connect the %(provider)s account %(account)s, so that you can sign in with it from now on?",
                 provider=provider.label,
                 account=account,
             ),

@@ -6,10 +6,11 @@ from typing import Any
 
 from flask import Response, current_app, make_response, redirect, request, url_for
 from flask_login import current_user
+from werkzeug.exceptions import BadRequest
 
 from ..accounts import Connection
 from ..errors import CallbackError, SealedValueError, UnknownConnectionError
-from ..flow import CONNECT, LOGIN, RECONNECT
+from ..flow import CONNECT, CONNECT_API, LOGIN, RECONNECT
 from ..registry import get_state
 from ..signals import login_started
 from ..tokens import parse_scope
@@ -23,6 +24,7 @@ from .words import translate
 
 _PROMPTS = frozenset({"none", "login", "consent", "select_account", "create"})
 _HINT_LENGTH = 255
+_USES = {"login": CONNECT, "api": CONNECT_API}
 
 
 def login_page() -> Any:
@@ -97,10 +99,21 @@ def _show_confirmation(client: Any) -> Any:
 
 @login_required
 def connect(name: str) -> Any:
-    """Start linking one more provider account to the current user: by POST with a CSRF token only (E14)."""
+    """Start linking one more provider account to the current user: by POST with a CSRF token only (E14).
+
+    With ``use=api`` the account is connected for its API only, as no way to log in.
+    """
     csrf.require_token()
     client = find_client(name)
-    return _start(client, purpose=CONNECT, next_url=read_next(), params=_read_params(), user_id=get_user_id())
+    return _start(client, purpose=_read_use(), next_url=read_next(), params=_read_params(), user_id=get_user_id())
+
+
+def _read_use() -> str:
+    """What a connection is to be good for, from the form or the query."""
+    use = request.form.get("use") or request.args.get("use", "login")
+    if use not in _USES:
+        raise BadRequest("The parameter 'use' is neither 'login' nor 'api'.")
+    return _USES[use]
 
 
 @login_required

@@ -1,22 +1,34 @@
 """Every word that visitors read passes through here.
 
 Texts are written in English where they are used, marked with :func:`translate`, :func:`mark` or, in templates, ``_``.
-A catalogue of the domain ``oauth_accounts`` is looked up first; what it does not know is given to the application's
-own ``_`` (Flask-Babel installs one), so that an application can translate or reword every text.
+They are looked up in this order: the application's own catalogue of the domain ``oauth_accounts``, the one that is
+shipped, the application's ordinary catalogue. So an application that uses Flask-Babel can reword every text, and add a
+language, by a file ``oauth_accounts.mo`` in its own translations.
 """
 
 from __future__ import annotations
 
 import gettext as _gettext
+import logging
 import math
 import time
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from flask import current_app, has_request_context, request
+from flask import current_app, g, has_request_context, request
 
 DOMAIN = "oauth_accounts"
 CATALOGUES = Path(__file__).resolve().parent.parent / "translations"
+
+logger = logging.getLogger(__name__)
+
+_BROKEN = "_oauth_accounts_locale_is_broken"
+_DOMAIN_KEY = "flask_oauth_accounts_domain"
+_PROBE = "Continue with %(provider)s"
+_RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ks", "ku", "ps", "sd", "ug", "ur", "yi"})
+_RIGHT_TO_LEFT_SCRIPTS = frozenset({"Arab", "Hebr", "Nkoo", "Syrc", "Thaa"})
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -33,15 +45,21 @@ def translate(message: str, /, **values: object) -> str:
     :param values: what goes there; templates escape the result.
     :return: plain text in the visitor's language.
     """
-    translated = find_catalogue(choose_language()).gettext(message)
-    if translated == message:
-        translated = _translate_by_application(message)
+    translated = next((text for text in _look_up(message) if text != message), message)
     return translated % values if values else translated
 
 
 def translate_count(singular: str, plural: str, count: int, /, **values: object) -> str:
-    """Translate a text that depends on a number, which is available as ``%(count)s``."""
-    text = find_catalogue(choose_language()).ngettext(singular, plural, count)
+    """Translate a text that depends on a number.
+
+    :param singular: in English, for one.
+    :param plural: in English, for any other number.
+    :param count: the number, available in both as ``%(count)s``.
+    :param values: what else goes there.
+    :return: plain text in the visitor's language.
+    """
+    found = (str(catalogue.ngettext(singular, plural, count)) for catalogue in _list_catalogues())
+    text = next((text for text in found if text not in (singular, plural)), singular if count == 1 else plural)
     return text % {"count": count, **values}
 
 
@@ -50,11 +68,51 @@ def choose_language() -> str:
     choice among the catalogues that are shipped, else English."""
     if not has_request_context():
         return "en"
-    if "babel" in current_app.extensions:
+    if _uses_babel():
         from flask_babel import get_locale
 
-        return str(get_locale() or "en")
-    return request.accept_languages.best_match(["en", *list_languages()]) or "en"
+        try:
+            return str(get_locale() or "en")
+        except Exception as error:
+            # A selector may ask the database, which may be what is broken; it is asked once, not for each word.
+            logger.warning("the application's locale selector raised %s", type(error).__name__)
+            setattr(g, _BROKEN, True)
+    return match_language(request.accept_languages, ["en", *list_languages()])
+
+
+def match_language(accepted: Iterable[tuple[str, float]], offered: Collection[str]) -> str:
+    """Choose a language for a browser (RFC 4647 section 3.4, Lookup): ``de-AT`` is served ``de``.
+
+    :param accepted: pairs of a language range and its quality, best first.
+    :param offered: the languages there are; the first one where nothing fits.
+    :return: one of ``offered``.
+    """
+    known = {language.lower().replace("_", "-"): language for language in offered}
+    for wanted, quality in accepted:
+        parts = wanted.lower().replace("_", "-").split("-") if quality > 0 else []
+        for end in range(len(parts), 0, -1):
+            found = known.get("-".join(parts[:end]))
+            if found is not None:
+                return found
+    return next(iter(offered))
+
+
+def find_page_language() -> str:
+    """:return: the language that the page is really in, for its ``lang``: the chosen one where its texts are there,
+    else English, so that a screen reader does not read English words as another language's."""
+    language = choose_language()
+    has_texts = language.partition("_")[0] == "en" or any(text != _PROBE for text in _look_up(_PROBE))
+    return language if has_texts else "en"
+
+
+def is_right_to_left(language: str) -> bool:
+    """Whether a language is written from right to left.
+
+    :param language: as ``ar`` or ``az_Arab_IR``; a script that is named decides.
+    """
+    first, *rest = language.split("_")
+    scripts = [part for part in rest if len(part) == 4]
+    return scripts[0] in _RIGHT_TO_LEFT_SCRIPTS if scripts else first in _RIGHT_TO_LEFT
 
 
 @lru_cache(maxsize=1)
@@ -71,12 +129,25 @@ def find_catalogue(language: str) -> _gettext.NullTranslations:
     return _gettext.translation(DOMAIN, str(CATALOGUES), languages=names, fallback=True)
 
 
-def _translate_by_application(message: str) -> str:
-    if not has_request_context() or "babel" not in current_app.extensions:
-        return message
-    from flask_babel import gettext
+def _look_up(message: str) -> Iterator[str]:
+    return (str(catalogue.gettext(message)) for catalogue in _list_catalogues())
 
-    return str(gettext(message))
+
+def _list_catalogues() -> list[Any]:
+    """Where a text of the current request is looked up, in this order."""
+    shipped = find_catalogue(choose_language())
+    if not _uses_babel():
+        return [shipped]
+    from flask_babel import Domain, get_translations
+
+    domain = current_app.extensions.get(_DOMAIN_KEY)
+    if domain is None:
+        domain = current_app.extensions[_DOMAIN_KEY] = Domain(domain=DOMAIN)
+    return [domain.get_translations(), shipped, get_translations()]
+
+
+def _uses_babel() -> bool:
+    return has_request_context() and "babel" in current_app.extensions and not g.get(_BROKEN)
 
 
 def describe_time(seconds: float | None, *, now: float | None = None) -> str:
