@@ -21,7 +21,7 @@ from . import signals
 from .clients.base import ClientConfig, check_arguments, config_key, create_client_config, is_loopback, merge_settings
 from .clients.logs import silence_libraries
 from .config import Settings
-from .errors import ConfigurationError
+from .errors import ConfigurationError, OAuthError
 from .providers import find_preset
 from .remote_app import OAuth1App, OAuth2App, RemoteApp, Runtime
 from .remote_app.adapters import adapt_callbacks, find_current_user, find_current_user_id, find_flask_cache
@@ -264,14 +264,21 @@ class OAuth:
         preset = find_preset(str(kwargs.get("preset") or name))
         check_arguments(kwargs, [item.name for item in preset.placeholders] if preset else ())
         arguments = {key: dict(value) if isinstance(value, Mapping) else value for key, value in kwargs.items()}
-        entry = _Entry(name, overwrite, arguments)
+        before = self._entries.get(name)
+        self._entries[name] = entry = _Entry(name, overwrite, arguments)
         state = self._find_state()
-        if state is not None:
+        if state is None:
+            return LocalProxy(lambda: self._require_client(name))
+        try:
             self._check(entry, state)
-        self._entries[name] = entry
-        if state is not None:
             return self.create_client(name)
-        return LocalProxy(lambda: self._require_client(name))
+        except OAuthError:
+            # What is refused leaves nothing behind that every later page would stumble over.
+            if before is None:
+                del self._entries[name]
+            else:
+                self._entries[name] = before
+            raise
 
     def unregister(self, name: str) -> None:
         """Remove a client; a name that is not there is no error.

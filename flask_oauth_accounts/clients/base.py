@@ -229,9 +229,9 @@ class ClientConfig:
 
     @property
     def operator_hosts(self) -> frozenset[str]:
-        """Hosts that the operator named, by URL or in ``allowed_hosts``."""
+        """Hosts that the operator named, by URL or in ``allowed_hosts``; those may have a port or a wildcard."""
         hosts = {host_of(getattr(self, key)) for key in _URL_FIELDS}
-        hosts.update(host.partition(":")[0].lower() for host in self.allowed_hosts if "*" not in host)
+        hosts.update(self.allowed_hosts)
         return frozenset(host for host in hosts if host)
 
     def require(self, key: str) -> Any:
@@ -273,6 +273,28 @@ def host_of(url: str | None) -> str | None:
         return (urlsplit(url or "").hostname or "").lower() or None
     except ValueError:
         return None
+
+
+def split_allowed_host(name: str, text: str) -> tuple[str, int | None]:
+    """Read one of ``allowed_hosts``.
+
+    :param name: of the client, for the error.
+    :param text: ``api.example.com``, ``*.example.com``, ``api.example.com:8443`` or ``[::1]:8000``.
+    :return: host in lower case and port, ``None`` for the usual one.
+    :raises ConfigurationError: for anything else.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or parts.netloc != text or "@" in text or "*" in host.removeprefix("*."):
+        raise ConfigurationError(
+            f"{config_key(name, 'allowed_hosts')}: {text!r} must be a host name, with a port where it is not the usual "
+            'one, such as "api.example.com", "*.example.com" or "api.example.com:8443"',
+            provider=name,
+        )
+    return host, port
 
 
 def is_loopback(host: str) -> bool:
@@ -447,6 +469,8 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
         **addresses,
     )
     _check_urls(config)
+    for host in config.allowed_hosts:
+        split_allowed_host(name, host)
     return config
 
 

@@ -18,7 +18,7 @@ import requests
 from flask import redirect
 from werkzeug.wrappers import Response
 
-from ..clients.base import ClientConfig
+from ..clients.base import ClientConfig, split_allowed_host
 from ..clients.transport import Transport
 from ..config import Settings
 from ..errors import (
@@ -123,7 +123,7 @@ class RemoteApp:
         self._transport = _create_transport(config, runtime)
         self._hosts = TrustedHosts(
             config.api_base_url,
-            config.allowed_hosts,
+            [split_allowed_host(config.name, host) for host in config.allowed_hosts],
             (config.userinfo_endpoint, config.revocation_endpoint, config.introspection_endpoint),
         )
 
@@ -197,7 +197,11 @@ class RemoteApp:
 
     @token.setter
     def token(self, token: Mapping[str, Any] | None) -> None:
-        self._memo().remember_obtained(self._memo_key(), token, self._runtime.current_user_id())
+        self._memo().remember_obtained((self._memo_key(), self._binding), token, self._speaks_for())
+
+    def _speaks_for(self) -> Any:
+        """The id of the user whose token is used: the one this client is bound to, else the current one."""
+        return self._binding.user_id if self._binding else self._runtime.current_user_id()
 
     def _memo(self) -> Memo:
         return current_memo()
@@ -208,15 +212,14 @@ class RemoteApp:
     def _find_token(self) -> tuple[TokenDict | None, StoredToken | None]:
         """The token and, where it comes from the vault, its row."""
         memo, key = self._memo(), self._memo_key()
-        user_id = self._binding.user_id if self._binding else self._runtime.current_user_id()
+        user_id = self._speaks_for()
         account = self._binding.account if self._binding else None
-        if self._binding is None:
-            obtained = memo.find_obtained(key, user_id)
-            if obtained is not None:
-                return self._latest(TokenDict(obtained)), None
-            if self._callbacks.fetch_token is not None:
-                token = self._ask_application(self._callbacks.fetch_token, user_id)
-                return (None if token is None else self._latest(token)), None
+        obtained = memo.find_obtained((key, self._binding), user_id)
+        if obtained is not None:
+            return self._latest(TokenDict(obtained)), None
+        if self._binding is None and self._callbacks.fetch_token is not None:
+            token = self._ask_application(self._callbacks.fetch_token, user_id)
+            return (None if token is None else self._latest(token)), None
         vault = self._runtime.vault
         if vault is None or user_id is None:
             return None, None

@@ -16,16 +16,19 @@ class TrustedHosts:
     A client with neither of the first two is not pinned: the application's own absolute address is taken at its word.
 
     :param api_base_url: its whole origin counts: scheme, host and port.
-    :param allowed_hosts: host names, with a port where it is not the usual one; ``*.example.com`` stands for all
-        hosts below, not for the domain itself.
+    :param allowed_hosts: host names in lower case, each with a port where it is not the usual one; ``*.example.com``
+        stands for all hosts below, not for the domain itself.
     :param endpoints: further addresses whose origins count.
     """
 
     def __init__(
-        self, api_base_url: str | None, allowed_hosts: Collection[str] = (), endpoints: Collection[str | None] = ()
+        self,
+        api_base_url: str | None,
+        allowed_hosts: Collection[tuple[str, int | None]] = (),
+        endpoints: Collection[str | None] = (),
     ) -> None:
         self._origins = frozenset(origin for url in (api_base_url, *endpoints) if (origin := _origin(url)))
-        self._hosts = frozenset(host.lower().rstrip(".") for host in allowed_hosts)
+        self._hosts = frozenset(allowed_hosts)
         self._pinned = bool(_origin(api_base_url)) or bool(self._hosts)
 
     def check(self, url: str, *, provider: str | None = None) -> None:
@@ -40,22 +43,18 @@ class TrustedHosts:
             raise UntrustedHostError(description="the address has no usable host", provider=provider)
         if not self._pinned or origin in self._origins or self._allows(origin):
             return
+        remedy = "if it is the provider's, name it in allowed_hosts"
         raise UntrustedHostError(
-            description=f"refused to send a credential to {origin[1]}; if it is the provider's, name it in allowed_hosts",
-            provider=provider,
+            description=f"refused to send a credential to {origin[1]}; {remedy}", provider=provider
         )
 
     def _allows(self, origin: tuple[str, str, int]) -> bool:
         scheme, host, port = origin
-        usual = port == _PORTS[scheme]
-        for allowed in self._hosts:
-            name, _, allowed_port = allowed.partition(":")
-            if not (usual if not allowed_port else allowed_port == str(port)):
+        for name, wanted in self._hosts:
+            if port != (wanted or _PORTS[scheme]):
                 continue
-            if name.startswith("*."):
-                if host.endswith(name[1:]) and len(host) > len(name) - 1:
-                    return True
-            elif host == name:
+            below = name.startswith("*.") and host.endswith(name[1:]) and len(host) >= len(name)
+            if below or host == name:
                 return True
         return False
 

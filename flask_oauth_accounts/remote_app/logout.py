@@ -64,28 +64,26 @@ class LogoutMixin(RemoteApp):
         :return: a 302 response.
         :raises ConfigurationError: if the provider has no such endpoint.
         """
-        if post_logout_redirect_uri and not kwargs:
-            url = self.start_logout(post_logout_redirect_uri, id_token_hint)
-        else:
-            data = self.create_logout_url(post_logout_redirect_uri, id_token_hint, **kwargs)
-            url = str(data["url"])
-            if data["state"]:
-                self._save_flow(data["state"], purpose=_PURPOSE, redirect_uri=post_logout_redirect_uri)
+        url = self.start_logout(post_logout_redirect_uri, id_token_hint, **kwargs)
         response = redirect(url)
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def start_logout(self, post_logout_redirect_uri: str, id_token_hint: str | None = None) -> str:
+    def start_logout(
+        self, post_logout_redirect_uri: str | None = None, id_token_hint: str | None = None, **kwargs: Any
+    ) -> str:
         """Remember that this browser logs out at the provider.
 
         :param post_logout_redirect_uri: where the provider sends the browser afterwards.
         :param id_token_hint: the ID token of the session to end.
+        :param kwargs: further parameters.
         :return: where to send the browser.
         :raises ConfigurationError: if the provider has no such endpoint.
         :raises StorageUnavailable: if it cannot be remembered.
         """
-        data = self.create_logout_url(post_logout_redirect_uri, id_token_hint)
-        self._save_flow(data["state"], purpose=_PURPOSE, redirect_uri=post_logout_redirect_uri)
+        data = self.create_logout_url(post_logout_redirect_uri, id_token_hint, **kwargs)
+        if data["state"]:
+            self._save_flow(data["state"], purpose=_PURPOSE, redirect_uri=post_logout_redirect_uri)
         return str(data["url"])
 
     def validate_logout_response(self) -> dict[str, Any]:

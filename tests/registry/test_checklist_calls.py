@@ -197,6 +197,27 @@ def test_allowed_hosts_by_wildcard(app: Flask) -> None:
             client._hosts.check(url)
 
 
+def test_allowed_hosts_by_address(app: Flask) -> None:
+    """An address of IP version 6 would be cut at its first colon."""
+    client = register(app, {"client_id": "1", "allowed_hosts": ["[::1]:8000", "API.Example.com."]})
+    client._hosts.check("http://[::1]:8000/x")
+    client._hosts.check("https://api.example.com/x")
+    for url in ("http://[::1]/x", "http://[::2]:8000/x"):
+        with pytest.raises(UntrustedHostError):
+            client._hosts.check(url)
+
+
+@pytest.mark.parametrize(
+    "host", ["https://api.example.com", "api.example.com/v1", "a@b.test", "a.test:x", "*", "a.*.test", ""]
+)
+def test_allowed_hosts_that_are_none(app: Flask, host: str) -> None:
+    """An address in place of a host name would never fit, and the developer would not learn why."""
+    oauth = OAuth(app)
+    with pytest.raises(ConfigurationError, match="DEV_ALLOWED_HOSTS"):
+        oauth.register("dev", client_id="1", allowed_hosts=[host])
+    assert oauth.create_client("dev") is None
+
+
 def test_a_client_with_neither_is_not_pinned(app: Flask, stub: Any) -> None:
     """A client without ``api_base_url`` could not call anything."""
     client = register(app, {"client_id": "1"})

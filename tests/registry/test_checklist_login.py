@@ -125,7 +125,7 @@ def test_missing_authorize_url(app: Flask) -> None:
     client = OAuth(app).register("dev", client_id="1")
     with (
         app.test_request_context(),
-        pytest.raises(RuntimeError, match='Missing "authorize_url" value.*DEV_AUTHORIZE_URL'),
+        pytest.raises(RuntimeError, match=r'Missing "authorize_url" value.*DEV_AUTHORIZE_URL'),
     ):
         client.authorize_redirect("https://app.test/cb")
 

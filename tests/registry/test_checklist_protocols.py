@@ -331,7 +331,8 @@ def test_no_way_to_revoke_or_introspect(app: Flask, stub: Any) -> None:
 def test_introspection_of_odd_answers(app: Flask, stub: Any) -> None:
     """An answer that says nothing would count as an active token."""
     client = OAuth(app).register("dev", **stub.oauth2(introspection_endpoint=f"{stub.url}/introspect"))
-    for answer in ({}, {"active": "true"}, [], "<html>"):
+    odd: list[Any] = [{}, {"active": "true"}, [], "<html>"]
+    for answer in odd:
         stub.answers["/introspect"] = answer
         with app.app_context(), pytest.raises(ProviderResponseError):
             client.introspect_token("AT-1")

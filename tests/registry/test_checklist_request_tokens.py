@@ -146,7 +146,7 @@ def test_without_a_cache_the_session_shows_no_secret(app: Flask, oauth_provider:
     assert not [secret for secret in oauth_provider.issued_secrets() if secret in text]
 
 
-# -- the two halves of a login -------------------------------------------------------------------------------------------
+# -- the two halves of a login ---
 
 
 def start(stub: Any, app: Flask, **arguments: Any) -> Any:
@@ -309,7 +309,7 @@ def test_k04_replay(app: Flask, stub: Any, begun: Any) -> None:
     assert len(stub.find("/access_token")) == 1
 
 
-# -- signatures ----------------------------------------------------------------------------------------------------------
+# -- signatures ---
 
 
 METHODS = ["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "RSA-SHA256", "PLAINTEXT"]

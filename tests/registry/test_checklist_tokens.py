@@ -485,3 +485,59 @@ def test_for_user_needs_stored_tokens(app: Flask, stub: Any) -> None:
     client = OAuth(app, fetch_token=lambda name: expired()).register("dev", **stub.oauth2())
     with app.app_context(), pytest.raises(ConfigurationError, match="OAuthAccounts"):
         client.for_user(1)
+
+
+def test_a_client_for_a_user_keeps_to_that_user(app: Flask, stub: Any) -> None:
+    """A token set on ``for_user(bob)`` would be used for the current user, or for everybody."""
+    from flask_sqlalchemy import SQLAlchemy
+
+    from flask_oauth_accounts import OAuthAccounts
+
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    db = SQLAlchemy(app)
+
+    class Person(db.Model):  # type: ignore[name-defined, misc]
+        id = db.Column(db.Integer, primary_key=True)
+
+    oauth = OAuth(app)
+    oauth.register("dev", **stub.oauth2())
+    OAuthAccounts(oauth, db=db, user_model=Person).init_app(app)
+    with app.app_context():
+        db.create_all()
+        bob = oauth.dev.for_user(1)
+        bob.token = {"access_token": "of-bob"}
+        bob.get("a")
+        assert oauth.dev.token is None
+        assert oauth.dev.for_user(2).token is None
+        assert oauth.dev.for_user(1, account="other").token is None
+        with pytest.raises(MissingTokenError):
+            oauth.dev.for_user(2).get("a")
+        db.engine.dispose()
+    assert sent(stub) == ["Bearer of-bob"]
+
+
+@pytest.mark.parametrize("kind", ["oauth1", "oauth2", "oidc"])
+def test_h10_no_secret_in_the_log(
+    app: Flask, oauth_provider: Any, add_views: Any, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """H10: with the root logger at DEBUG every token would stand in the log."""
+    caplog.set_level("DEBUG")
+    oauth = OAuth(app)
+    arguments = oauth_provider.register_kwargs(kind)
+    if kind == "oauth1":
+        arguments["client_kwargs"] = {"signature_method": "PLAINTEXT", "signature_type": "QUERY"}
+    else:
+        arguments["client_kwargs"] = {**arguments["client_kwargs"], "token_placement": "uri"}
+    client = oauth.register("dev", **arguments)
+    add_views(app, oauth)
+    browser = app.test_client()
+    token = browser.get(str(oauth_provider.authorize(browser.get("/login/dev").location))).json
+    assert token is not None
+    with app.test_request_context():
+        client.get("echo", token=token)
+        if kind != "oauth1":
+            client.get("echo", token={**token, "expires_at": 1})
+    mine = [record for record in caplog.records if record.name != "werkzeug"]
+    text = "\n".join(record.getMessage() for record in mine)
+    assert mine
+    assert not [secret for secret in oauth_provider.issued_secrets() if secret in text]

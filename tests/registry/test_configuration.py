@@ -98,7 +98,7 @@ def test_null_cache_with_oauth_1(create_app: Callable[..., Flask]) -> None:
     app = create_app(CACHE_TYPE="NullCache", CACHE_NO_NULL_WARNING=True)
     Cache(app)
     oauth = OAuth(app)
-    with pytest.raises(ConfigurationError, match="CACHE_TYPE is NullCache.*save_request_token"):
+    with pytest.raises(ConfigurationError, match=r"CACHE_TYPE is NullCache.*save_request_token"):
         oauth.register("dev", **OAUTH1)
     oauth.register("own", **OAUTH1, save_request_token=print, fetch_request_token=dict)
     oauth.register("two", **OAUTH2)
