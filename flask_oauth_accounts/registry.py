@@ -18,8 +18,10 @@ from flask.sessions import NullSession
 from werkzeug.local import LocalProxy
 
 from . import signals
-from .clients.base import ClientConfig, check_arguments, config_key, create_client_config, is_loopback, merge_settings
+from .clients.base import ClientConfig, create_client_config, is_loopback
 from .clients.logs import silence_libraries
+from .clients.merging import merge_settings
+from .clients.names import check_arguments, config_key
 from .config import Settings
 from .errors import ConfigurationError, OAuthError
 from .providers import find_preset

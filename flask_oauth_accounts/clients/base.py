@@ -1,130 +1,21 @@
-"""What a client is made of: arguments, configuration and preset merged into one frozen value.
-
-Explicit arguments beat configuration beats preset; ``None`` means "not given". With ``overwrite=True`` configuration
-wins, and dictionaries are merged.
-"""
+"""What a client is made of: the merged settings, checked and made one frozen value."""
 
 from __future__ import annotations
 
 import difflib
 import ipaddress
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..config import parse_list
 from ..errors import ConfigurationError
-from ..providers import AppleKey, Preset, account_issuer, decide_email_trust, find_preset, load_preset, read_apple_key
+from ..providers import AppleKey, Preset, account_issuer, decide_email_trust
 from ..tokens import join_scope, parse_scope
-
-CONFIG_KEYS = [
-    "client_id",
-    "client_secret",
-    "request_token_url",
-    "request_token_params",
-    "access_token_url",
-    "access_token_params",
-    "refresh_token_url",
-    "refresh_token_params",
-    "authorize_url",
-    "authorize_params",
-    "api_base_url",
-    "client_kwargs",
-    "server_metadata_url",
-    "code_challenge_method",
-    "scope",
-    "preset",
-    "issuer",
-    "userinfo_endpoint",
-    "jwks_uri",
-    "revocation_endpoint",
-    "end_session_endpoint",
-    "allowed_hosts",
-    "display_name",
-]
-
-_ARGUMENTS = frozenset(CONFIG_KEYS) | frozenset(
-    [
-        "fetch_token",
-        "update_token",
-        "save_request_token",
-        "fetch_request_token",
-        "compliance_fix",
-        "jwks",
-        "client_cls",
-        "id_token_signing_algs",
-        "issuer_aliases",
-        "userinfo_params",
-        "token_response_identity",
-    ]
-)
-
-# RFC 8414 section 2, OpenID Connect Discovery section 3 and the registered extensions.
-METADATA_NAMES = frozenset(
-    [
-        "issuer",
-        "authorization_endpoint",
-        "token_endpoint",
-        "jwks_uri",
-        "registration_endpoint",
-        "scopes_supported",
-        "response_types_supported",
-        "response_modes_supported",
-        "grant_types_supported",
-        "token_endpoint_auth_methods_supported",
-        "token_endpoint_auth_signing_alg_values_supported",
-        "service_documentation",
-        "ui_locales_supported",
-        "op_policy_uri",
-        "op_tos_uri",
-        "revocation_endpoint",
-        "revocation_endpoint_auth_methods_supported",
-        "revocation_endpoint_auth_signing_alg_values_supported",
-        "introspection_endpoint",
-        "introspection_endpoint_auth_methods_supported",
-        "introspection_endpoint_auth_signing_alg_values_supported",
-        "code_challenge_methods_supported",
-        "signed_metadata",
-        "userinfo_endpoint",
-        "acr_values_supported",
-        "subject_types_supported",
-        "id_token_signing_alg_values_supported",
-        "id_token_encryption_alg_values_supported",
-        "id_token_encryption_enc_values_supported",
-        "userinfo_signing_alg_values_supported",
-        "userinfo_encryption_alg_values_supported",
-        "userinfo_encryption_enc_values_supported",
-        "request_object_signing_alg_values_supported",
-        "request_object_encryption_alg_values_supported",
-        "request_object_encryption_enc_values_supported",
-        "display_values_supported",
-        "claim_types_supported",
-        "claims_supported",
-        "claims_locales_supported",
-        "claims_parameter_supported",
-        "request_parameter_supported",
-        "request_uri_parameter_supported",
-        "require_request_uri_registration",
-        "end_session_endpoint",
-        "check_session_iframe",
-        "frontchannel_logout_supported",
-        "frontchannel_logout_session_supported",
-        "backchannel_logout_supported",
-        "backchannel_logout_session_supported",
-        "authorization_response_iss_parameter_supported",
-        "device_authorization_endpoint",
-        "pushed_authorization_request_endpoint",
-        "require_pushed_authorization_requests",
-        "mtls_endpoint_aliases",
-        "tls_client_certificate_bound_access_tokens",
-        "dpop_signing_alg_values_supported",
-        "prompt_values_supported",
-        "backchannel_authentication_endpoint",
-    ]
-)
-
-APPLE_ARGUMENTS = ("team_id", "key_id", "private_key")
+from .merging import Registration
+from .names import METADATA_NAMES
+from .names import config_key as config_key
 
 _COMMON_KWARGS = frozenset({"verify", "proxies", "default_timeout", "headers"})
 _OAUTH1_KWARGS = _COMMON_KWARGS | {
@@ -248,25 +139,6 @@ class ClientConfig:
         return value
 
 
-@dataclass(frozen=True)
-class Registration:
-    """What is known of a client before it is checked.
-
-    :ivar values: the merged arguments.
-    :ivar parameters: the values of the preset's placeholders.
-    """
-
-    name: str
-    values: Mapping[str, Any] = field(repr=False)
-    preset: Preset | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-
-def config_key(name: str, key: str) -> str:
-    """:return: the configuration key, ``{NAME}_{KEY}`` in upper case."""
-    return f"{name}_{key}".upper()
-
-
 def host_of(url: str | None) -> str | None:
     """:return: the host name of a URL in lower case, or ``None``."""
     try:
@@ -305,122 +177,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def check_arguments(arguments: Mapping[str, Any], extra: Collection[str] = ()) -> None:
-    """Refuse a keyword that nothing would read.
-
-    :param extra: further names, such as a preset's own parameters.
-    :raises TypeError: naming the nearest known argument.
-    """
-    known = _ARGUMENTS | METADATA_NAMES | set(APPLE_ARGUMENTS) | set(extra)
-    for key in arguments:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"register() got an unexpected keyword argument {key!r}{hint}")
-
-
-def merge_settings(
-    name: str,
-    arguments: Mapping[str, Any],
-    config: Mapping[str, Any],
-    *,
-    overwrite: bool = False,
-    defaults: Mapping[str, Any] | None = None,
-) -> Registration:
-    """Lay arguments, configuration and preset over one another; nothing that is passed in is changed.
-
-    :param name: of the client.
-    :param arguments: keywords of ``register``.
-    :param config: the application's configuration.
-    :param overwrite: let configuration win over arguments.
-    :param defaults: a class's ``OAUTH_APP_CONFIG``, of the rank of a preset.
-    :return: the merged values, the preset and the values of its placeholders.
-    :raises ConfigurationError: for a preset that does not exist.
-    """
-    given = _lift({key: _copy(value) for key, value in arguments.items() if value is not None})
-    configured = _lift(_read_config(name, config))
-    merged = _overlay(given, configured) if overwrite else _overlay(configured, given, merge=False)
-    preset = _choose_preset(name, merged)
-    parameters: dict[str, str] = {}
-    if preset is not None:
-        parameters = preset.collect_parameters(name, config, given)
-        for placeholder in preset.placeholders:
-            merged.pop(placeholder.name, None)
-        if preset.client_secret_form == "apple":  # noqa: S105  a form, not a secret
-            keys = {config_key(name, key): merged.pop(key) for key in APPLE_ARGUMENTS if key in merged}
-            merged["apple_key"] = read_apple_key(name, {**config, **keys})
-        defaults = {**_fill_preset(preset, parameters, merged), **(defaults or {})}
-    merged.pop("preset", None)
-    for key, value in (defaults or {}).items():
-        if value is None:
-            continue
-        if key == "client_kwargs":
-            merged[key] = {**value, **merged.get(key, {})}
-        elif key not in merged:
-            merged[key] = _copy(value)
-    return Registration(name, merged, preset, parameters)
-
-
-def _lift(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings that may also stand in ``client_kwargs`` get one place, so that arguments and configuration compare."""
-    kwargs = values.get("client_kwargs")
-    if not isinstance(kwargs, dict):
-        return values
-    for key in ("scope", "code_challenge_method"):
-        if kwargs.get(key):
-            values.setdefault(key, kwargs[key])
-            del kwargs[key]
-    return values
-
-
-def _read_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key in CONFIG_KEYS:
-        value = config.get(config_key(name, key))
-        if value is not None and value != "":
-            values[key] = _copy(value)
-    return values
-
-
-def _copy(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value
-
-
-def _overlay(base: Mapping[str, Any], top: Mapping[str, Any], *, merge: bool = True) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in top.items():
-        if merge and isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-            result[key] = {**result[key], **value}
-        else:
-            result[key] = value
-    return result
-
-
-def _choose_preset(name: str, merged: Mapping[str, Any]) -> Preset | None:
-    """The preset asked for, or that of the client's name unless the application describes another protocol."""
-    if merged.get("preset"):
-        return load_preset(str(merged["preset"]))
-    preset = find_preset(name)
-    if preset is None:
-        return None
-    own_oauth2 = merged.get("authorize_url") and merged.get("access_token_url") and not merged.get("request_token_url")
-    if preset.protocol == "oauth1":
-        return None if own_oauth2 else preset
-    return None if merged.get("request_token_url") else preset
-
-
-def _fill_preset(preset: Preset, parameters: Mapping[str, str], merged: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset's values, less those that belong to a server which the application has replaced by its own."""
-    own_discovery = merged.get("server_metadata_url")
-    values = preset.settings(parameters, metadata_url=own_discovery)
-    own_server = own_discovery or (merged.get("authorize_url") and merged.get("access_token_url"))
-    if own_server and not own_discovery:
-        values.pop("server_metadata_url", None)
-    if own_server and merged.get("api_base_url"):
-        values.pop("allowed_hosts", None)
-    return values
 
 
 def create_client_config(registration: Registration, *, allow_http: AllowHttp) -> ClientConfig:
