@@ -126,15 +126,16 @@ def check_tables(state: AppState) -> Iterator[Finding]:
         return
     from ..storage.migrate import check
 
+    is_shipped = getattr(accounts.user_model, "is_shipped", False)
     try:
-        differences = check(find_engine(accounts), None if accounts.embedded else accounts.models.tables)
+        differences = check(find_engine(accounts), None if is_shipped else accounts.models.tables)
     except OAuthError as error:
         yield Finding("problem", f"database: {error.operator_message}")
         return
     if differences and accounts.migrates:
         yield Finding("ok", "tables are brought up to date on first use")
         return
-    remedy = "flask oauth db upgrade" if accounts.embedded else "flask db migrate && flask db upgrade"
+    remedy = "flask oauth db upgrade" if is_shipped else "flask db migrate && flask db upgrade"
     for difference in differences:
         yield Finding("problem", f"tables: {difference}; run: {remedy}")
     if not differences:
