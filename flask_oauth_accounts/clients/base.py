@@ -14,8 +14,9 @@ from ..errors import ConfigurationError
 from ..providers import AppleKey, Preset, account_issuer, decide_email_trust
 from ..tokens import join_scope, parse_scope
 from .merging import Registration
-from .names import METADATA_NAMES
-from .names import config_key as config_key
+from .names import METADATA_NAMES, config_key
+
+__all__ = ["ClientConfig", "config_key", "create_client_config", "host_of", "is_loopback", "split_allowed_host"]
 
 _COMMON_KWARGS = frozenset({"verify", "proxies", "default_timeout", "headers"})
 _OAUTH1_KWARGS = _COMMON_KWARGS | {

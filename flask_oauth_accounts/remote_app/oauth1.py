@@ -23,7 +23,8 @@ from ..errors import (
 from ..flow import APPLICATION, PendingFlow
 from ..identity import UserInfo
 from ..tokens import TokenDict
-from .base import FinishedFlow, RemoteApp, Runtime, TokenCallbacks, same_text
+from .base import FinishedFlow, RemoteApp, Runtime, TokenCallbacks
+from .runtime import same_text
 
 
 class OAuth1App(RemoteApp):
