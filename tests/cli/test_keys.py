@@ -145,7 +145,7 @@ def test_a_rotation_beside_live_traffic_loses_no_write(make_site: MakeSite) -> N
                     for user in mine:
                         site.accounts.vault.save(user, "two", token(user, number), protocol="oauth2")
                         latest[user] = number
-        except BaseException as fault:  # noqa: BLE001  told by the test's own thread
+        except BaseException as fault:
             faults.append(fault)
 
     threads = [threading.Thread(target=write, args=(range(first, 11, 2),)) for first in (1, 2)]
