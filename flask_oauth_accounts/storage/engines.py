@@ -41,8 +41,15 @@ class OwnEngines:
         return known[1]
 
 
+class _EngineBeside(sa.Engine):
+    """An engine whose listeners are those of the host's engine, also those that are added later."""
+
+    # Listeners on the class itself reach this engine through the host's; else they would be called twice.
+    _sa_propagate_class_events = False
+
+
 def _create_beside(host: sa.Engine) -> sa.Engine:
-    own = sa.Engine(
+    own = _EngineBeside(
         host.pool.recreate(),
         host.dialect,
         host.url,
