@@ -9,7 +9,7 @@ whose user was rolled back goes with the user.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -93,8 +93,14 @@ def _write_image(connection: sa.Connection, image: Image) -> None:
     if known is None:
         if _has_user(connection, image):
             connection.execute(sa.insert(table).values(image.values))
-    elif "user_id" in table.c and known.get("version", 0) <= image.values.get("version", 0):
+    elif _is_same_place(known, image.values) and known.get("version", 0) <= image.values.get("version", 0):
         connection.execute(sa.update(table).where(key == image.key).values(image.values))
+
+
+def _is_same_place(known: Mapping[Any, Any], values: Mapping[str, Any]) -> bool:
+    """Whether a row of ours is still what it was; after a rollback its key may be that of another row by now."""
+    names = [name for name in ("user_id", "name", "account", "subject") if name in values]
+    return "user_id" in names and all(known[name] == values[name] for name in names)
 
 
 def _has_user(connection: sa.Connection, image: Image) -> bool:

@@ -15,6 +15,7 @@ from ..tokens import Protocol as TokenProtocol
 from ..tokens import join_scope
 from .base import BaseStore
 from .faults import is_unique_violation
+from .mixins import first_version
 from .rows import TokenTable, create_profile
 from .work import Work
 
@@ -171,8 +172,8 @@ class LoginMixin(BaseStore):
             row_id = self._update_token(work, access.table, {**values, "version": c.version + 1}, where)
             if row_id is not None:
                 return row_id
-        first = {"user_id": place[0], "name": place[1], "account": place[2], "version": 1, "created_at": now}
-        return self._insert_token(work, access.table, {**values, **first}, where, is_new=is_new)
+        values |= {"user_id": place[0], "name": place[1], "account": place[2], "created_at": now}
+        return self._insert_token(work, access.table, {**values, "version": first_version()}, where, is_new=is_new)
 
     def _update_token(self, work: Work, table: sa.Table, values: dict[str, Any], where: Any) -> Any | None:
         statement = sa.update(table).where(*where).values(values)

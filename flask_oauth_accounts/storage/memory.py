@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -75,7 +76,8 @@ class MemoryTokenStore:
         user_id, name, account = place
         old = self.load(user_id, name, account, protocol=protocol)
         if old is None:
-            old = StoredToken(next(self._ids), user_id, name, account, protocol, TokenDict())
+            first = secrets.randbelow(2**30)
+            old = StoredToken(next(self._ids), user_id, name, account, protocol, TokenDict(), version=first)
             self._last_logins[protocol, old.id] = 0.0
         if login:
             self._last_logins[protocol, old.id] = now

@@ -7,6 +7,7 @@ blank, accent and case.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -36,6 +37,15 @@ def exact(length: int) -> sa.String:
 def _id() -> Any:
     """SQLite numbers rows by itself only where the key is declared as INTEGER."""
     return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def first_version() -> int:
+    """Draw the version of a new row; it grows by one with every write, and fits an integer of 32 bits for ever.
+
+    SQLite gives the key of a deleted row to the next one. Two rows of one key must not share a version too, or a
+    refresh that was asked for the first would be written into the second.
+    """
+    return secrets.randbelow(2**30) + 1
 
 
 def _sealed() -> Any:
@@ -94,7 +104,7 @@ class _TokenMixin(SealedRow):
     account: Mapped[str] = mapped_column(exact(255), default="", server_default=sa.text("''"))
     status: Mapped[str] = mapped_column(sa.String(20), default="active")
     last_error: Mapped[str | None] = mapped_column(sa.String(255))
-    version: Mapped[int] = mapped_column(sa.Integer(), default=0)
+    version: Mapped[int] = mapped_column(sa.Integer(), default=first_version)
     created_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time)
     updated_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time, onupdate=time.time)
     last_login_at: Mapped[float | None] = mapped_column(sa.Double())

@@ -116,10 +116,10 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
             return None
         is_free = sa.or_(c.lease_expires_at.is_(None), c.lease_expires_at <= now)
         conditions = (c.status == "active", c.failures == stored.failures, is_free)
-        values: dict[str, Any] = {"lease_owner": owner, "lease_expires_at": now + lease}
-        if not self._update_version(stored, values, *conditions):
+        lease_values: dict[str, Any] = {"lease_owner": owner, "lease_expires_at": now + lease}
+        if not self._update_version(stored, {**lease_values, "updated_at": c.updated_at}, *conditions):
             return None
-        return dataclasses.replace(stored, **values)
+        return dataclasses.replace(stored, **lease_values)
 
     def commit_refresh(self, stored: StoredToken, *, owner: str, token: TokenDict, now: float) -> StoredToken | None:
         """Write the refreshed token if the row still has this version.
@@ -145,11 +145,12 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         :param error: its code, shown as the connection's health.
         :param retry_at: seconds since the epoch before which nobody tries again.
         """
-        access = self.token_tables[stored.protocol]
-        if "lease_owner" not in access.table.c:
+        c = self.token_tables[stored.protocol].table.c
+        if "lease_owner" not in c:
             return
         values = {**_FREE, "retry_at": retry_at, "failures": failures, "last_error": error[:255] or None}
-        self._update_version(stored, values, access.table.c.lease_owner == owner)
+        # A failed attempt has changed neither token nor status, which are what the row's time is about.
+        self._update_version(stored, {**values, "updated_at": c.updated_at}, c.lease_owner == owner)
 
     def mark_reauth_required(self, stored: StoredToken, *, error: str) -> bool:
         """Keep the row, but only a new consent revives it; the refresh token, which is dead, is dropped.
@@ -183,7 +184,9 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
     def _update_version(self, stored: StoredToken, values: dict[str, Any], *conditions: sa.ColumnElement[bool]) -> bool:
         """Compare and swap: the row count says whether the row was still as it was read."""
         table = self.token_tables[stored.protocol].table
-        statement = sa.update(table).where(table.c.id == stored.id, table.c.version == stored.version, *conditions)
+        c = table.c
+        place = (c.user_id == stored.user_id, c.name == stored.name, c.account == stored.account)
+        statement = sa.update(table).where(c.id == stored.id, c.version == stored.version, *place, *conditions)
 
         def write(work: Work) -> bool:
             changed = work.connection.execute(statement.values(values)).rowcount

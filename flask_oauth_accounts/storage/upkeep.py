@@ -215,4 +215,5 @@ class UpkeepMixin(BaseStore):
         c = access.table.c
         same = (c[name] == row[name] for name in values)
         statement = sa.update(access.table).where(c.id == row["id"], c.version == row["version"], *same)
-        return self._write(lambda work: work.connection.execute(statement.values(values)).rowcount)
+        kept = {**values, "updated_at": c.updated_at}
+        return self._write(lambda work: work.connection.execute(statement.values(kept)).rowcount)

@@ -94,14 +94,15 @@ class Saver:
         return saved
 
     def _write_if_ours(self, unsaved: Unsaved) -> StoredToken | None:
-        """The version fences off everybody who writes to the row. The look before it tells apart a new row under
-        the key of a deleted one, which SQLite hands out again: it would get the token of a removed connection.
-        """
-        current = reload_row(self._tools.store, unsaved.stored)
-        if current is None or not _is_for(current, unsaved.stored):
+        """The version fences off everybody who writes to the row, and a new row under the key of a deleted one."""
+        store, now = self._tools.store, self._tools.clock()
+        saved = store.commit_refresh(unsaved.stored, owner=unsaved.owner, token=unsaved.token, now=now)
+        if saved is not None:
+            return saved
+        current = reload_row(store, unsaved.stored)
+        if current is None or not _is_declared_dead(current, unsaved.stored):
             return None
-        now = self._tools.clock()
-        return self._tools.store.commit_refresh(current, owner=unsaved.owner, token=unsaved.token, now=now)
+        return store.commit_refresh(current, owner=unsaved.owner, token=unsaved.token, now=now)
 
     def _give_back(self, unsaved: Unsaved) -> None:
         log.info("%s: the connection was removed during a refresh; the new token is not stored", unsaved.stored.name)
@@ -110,18 +111,11 @@ class Saver:
             self._report.add_action(lambda: on_orphan(token))
 
 
-def _is_for(current: StoredToken, claimed: StoredToken) -> bool:
-    """Whether the answer to this claim is still the newest grant of the row."""
-    if is_unchanged(current, claimed):
-        return True
-    # One write later and dead: a slower process has believed a refusal that our own rotation had caused.
+def _is_declared_dead(current: StoredToken, claimed: StoredToken) -> bool:
+    """One write later and dead: a slower process has believed a refusal that our own rotation had caused."""
     return current.version == claimed.version + 1 and current.status == REAUTH_REQUIRED
 
 
 def is_unchanged(current: StoredToken, claimed: StoredToken) -> bool:
-    """:return: whether nobody has written a token since; version and key alone may be those of a new row."""
-    return (get_row_key(current), current.version, current.token.get("refresh_token")) == (
-        get_row_key(claimed),
-        claimed.version,
-        claimed.token.get("refresh_token"),
-    )
+    """:return: whether nobody has written a token since; a new row under an old key has another version."""
+    return (get_row_key(current), current.version) == (get_row_key(claimed), claimed.version)

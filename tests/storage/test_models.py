@@ -25,6 +25,7 @@ from flask_oauth_accounts.storage.models import (
     read_models,
 )
 from flask_oauth_accounts.storage.sqlalchemy import SQLAlchemyStore
+from flask_oauth_accounts.tokens import TokenDict
 from flask_oauth_accounts.vault.keys import Key, KeyRing
 
 RING = KeyRing([Key("k1", b"1" * 32)])
@@ -387,3 +388,21 @@ def test_events_go_with_a_user_deleted_through_a_session(host: Any, make_host: C
         session.delete(session.get(host.user_model, user))
         session.commit()
     assert host.scalar("SELECT count(*) FROM oauth_event") == 0
+
+
+def test_updated_at_is_the_last_change_of_token_or_status(host: Any) -> None:
+    """A page that shows when a connection last changed would show when somebody last tried to refresh it."""
+    store, user = host.store, host.add_user()
+    stored = store.save(user, "github", {"access_token": "a", "refresh_token": "r"}, protocol="oauth2", now=500.0)
+
+    def read() -> float:
+        return float(host.scalar("SELECT updated_at FROM oauth2_token"))
+
+    claimed = store.claim(stored, owner="a", now=600.0, lease=30)
+    store.release(claimed, owner="a", error="provider_unavailable", retry_at=700.0, failures=1)
+    assert read() == 500.0
+    free = store.reload(stored)
+    refreshed = store.commit_refresh(free, owner="a", token=TokenDict({**free.token, "access_token": "b"}), now=800.0)
+    assert read() == 800.0
+    store.mark_reauth_required(refreshed, error="invalid_grant")
+    assert read() == store.clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import Any
 
@@ -224,6 +225,31 @@ def test_j03_a_dead_grant_stays_dead_until_a_new_consent(contract: Any) -> None:
     assert (dead.status, dead.last_error, dead.lease_owner) == ("reauth_required", "invalid_grant", None)
     assert contract.store.claim(dead, owner="b", now=NOW + 99, lease=30) is None
     assert not contract.store.mark_reauth_required(claimed, error="invalid_grant")
+
+
+def test_a_new_row_under_an_old_key_is_another_one(contract: Any) -> None:
+    """SQLite gives the key of a deleted row away again: a removed account's token would end up in the new one."""
+    user = contract.add_user()
+    stored = save(contract, user, "42")
+    claimed = contract.store.claim(stored, owner="a", now=NOW, lease=30)
+    assert contract.store.delete_token(stored)
+    successor = save(contract, user, "42", access_token="consented")
+    assert successor.version != stored.version
+    late = TokenDict(access_token="late", refresh_token="late")
+    assert contract.store.commit_refresh(claimed, owner="a", token=late, now=NOW) is None
+    assert not contract.store.mark_reauth_required(claimed, error="invalid_grant")
+    assert load(contract, user) == successor
+
+
+def test_a_row_that_was_moved_is_not_written_to(contract: Any) -> None:
+    """A refresh under way would write one account's token, sealed for it, into the row of another account."""
+    user = contract.add_user()
+    stored = save(contract, user, "42")
+    for values in ({"user_id": contract.add_user()}, {"name": "gitlab"}, {"account": "43"}):
+        moved = dataclasses.replace(stored, **values)
+        assert contract.store.claim(moved, owner="a", now=NOW, lease=30) is None
+        assert not contract.store.mark_revoked(moved)
+    assert load(contract, user) == stored
 
 
 def test_events_are_taken(contract: Any) -> None:
