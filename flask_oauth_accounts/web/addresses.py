@@ -12,6 +12,7 @@ from werkzeug.routing import BuildError
 
 from ..errors import clean_text
 from ..registry import get_state
+from .negotiation import read_field
 from .redirects import is_secure_address, join_external, safe_next
 
 logger = logging.getLogger(__name__)
@@ -61,11 +62,7 @@ def create_redirect_uri(name: str) -> str:
 
 def read_next() -> str | None:
     """:return: the safe ``next`` of the current request, from its query, form or JSON body."""
-    value: object = request.form.get("next") or request.args.get("next")
-    if value is None and request.is_json:
-        body = request.get_json(silent=True)
-        value = body.get("next") if isinstance(body, dict) else None
-    return check_next(value)
+    return check_next(read_field("next"))
 
 
 def check_next(value: object) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import MethodNotAllowed
 
 from .. import _resources
 from ..registry import get_state
@@ -78,6 +79,8 @@ def create_blueprint(
 def _add_routes(blueprint: Blueprint) -> None:
     def add(rule: str, view: Callable[..., Any], *methods: str) -> None:
         blueprint.add_url_rule(rule, view.__name__, view, methods=list(methods))
+        if "GET" not in methods:
+            blueprint.add_url_rule(rule, not_allowed.__name__, not_allowed, methods=["GET"])
 
     add("/login", login_page, "GET")
     add("/login/<name>", login, "GET", "POST")
@@ -93,6 +96,11 @@ def _add_routes(blueprint: Blueprint) -> None:
     add("/logged-out/<name>", logged_out, "GET")
     add("/backchannel-logout/<name>", backchannel_logout, "POST")
     add("/oauth-accounts.css", stylesheet, "GET")
+
+
+def not_allowed(**_: Any) -> Any:
+    """Answer a link to an address that takes forms only by our own page; Flask's router would by a bare one."""
+    raise MethodNotAllowed(["POST"])
 
 
 def stylesheet() -> Any:

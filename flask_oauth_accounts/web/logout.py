@@ -35,7 +35,10 @@ def logout() -> Any:
 
 def logged_out(name: str) -> Any:
     """Where a provider sends the browser after a logout there (OpenID Connect RP-Initiated Logout 1.0 section 3)."""
-    find_client(name).validate_logout_response()
+    client = find_client(name)
+    if not client.is_openid:
+        raise UnknownProviderError
+    client.validate_logout_response()
     return redirect(_choose_target(), 303)
 
 

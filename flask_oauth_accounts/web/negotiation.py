@@ -19,6 +19,19 @@ def wants_json() -> bool:
     return request.accept_mimetypes.best_match(_OFFERED) in _OFFERED[1:]
 
 
+def read_field(name: str) -> str | None:
+    """Read what a form or a front end sends.
+
+    :param name: of the field: in the form, the query or the JSON object of the current request, in this order.
+    :return: its text, ``None`` where it is not there or is no text.
+    """
+    value: object = request.form.get(name) or request.args.get(name)
+    if value is None and request.is_json:
+        body = request.get_json(silent=True)
+        value = body.get(name) if isinstance(body, dict) else None
+    return value if isinstance(value, str) else None
+
+
 def create_json(payload: dict[str, Any], status: int = 200) -> Response:
     """:return: a JSON answer.
 

@@ -24,7 +24,7 @@ from .context import (
 )
 from .faults import answer_error, report_error
 from .guards import login_required
-from .negotiation import create_json, wants_json
+from .negotiation import create_json, read_field, wants_json
 from .sessions import get_user_id, put_notice
 from .words import translate
 
@@ -58,8 +58,7 @@ def resolve() -> Any:
 def _finish() -> Any:
     csrf.require_token()
     waiting = links.load_link()
-    answer = request.form.get("answer") or (request.get_json(silent=True) or {}).get("answer", "connect")
-    if answer == "discard":
+    if read_field("answer") == "discard":
         links.drop_link()
         return _go_on(url_for(".accounts"), "discarded")
     if waiting is None:

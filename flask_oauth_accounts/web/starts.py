@@ -18,7 +18,7 @@ from . import csrf
 from .addresses import create_redirect_uri, read_next
 from .context import create_csrf_view, create_provider_view, find_client, get_person, list_providers, render
 from .guards import login_required
-from .negotiation import create_json, wants_json
+from .negotiation import create_json, read_field, wants_json
 from .sessions import get_user, get_user_id
 from .words import translate
 
@@ -109,8 +109,8 @@ def connect(name: str) -> Any:
 
 
 def _read_use() -> str:
-    """What a connection is to be good for, from the form or the query."""
-    use = request.form.get("use") or request.args.get("use", "login")
+    """What a connection is to be good for, from the form, the query or a JSON body."""
+    use = read_field("use") or "login"
     if use not in _USES:
         raise BadRequest("The parameter 'use' is neither 'login' nor 'api'.")
     return _USES[use]

@@ -128,7 +128,7 @@ def provider() -> Iterator[DevProvider]:
 
 
 @pytest.fixture
-def make_site(provider: DevProvider, tmp_path: Path) -> Callable[..., Site]:
+def make_site(provider: DevProvider, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Build applications; keyword arguments are configuration, but for ``cache``; ``None`` is none."""
     made: list[Site] = []
 

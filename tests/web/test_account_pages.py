@@ -267,3 +267,120 @@ class TestTakenAddress:
         assert problem.json["resolve_url"] == "/resolve"
         waiting = browser.get("/resolve", headers=JSON).json
         assert set(waiting) == {"provider", "logged_in", "providers", "expires_at"}
+
+
+class TestApiOnly:
+    """An account that is connected for its API, and is no way to log in."""
+
+    @staticmethod
+    def connect(site: Any, browser: Any, name: str, user: str) -> Any:
+        token = site.token(browser)
+        started = browser.post(f"/connect/{name}?use=api", data={"csrf_token": token})
+        assert started.status_code == 303, started.text
+        return browser.get(site.consent(started.headers["Location"], user))
+
+    @pytest.mark.parametrize("name", ["one", "three"])
+    def test_it_is_no_way_in(self, site: Any, name: str) -> None:
+        """Whoever gets hold of an account that was connected for its API could sign in with it."""
+        browser = site.browser()
+        site.log_in(browser, "two", "alice")
+        assert self.connect(site, browser, name, "bob").headers["Location"] == "/accounts"
+        page = browser.get("/accounts").text
+        assert "The account is connected. It is not a way to sign in." in page
+        assert "not for signing in." in page
+        assert browser.get(f"/profile/{name}").status_code == 200
+        listed = {item["provider"]: item for item in list_accounts(browser)}
+        assert listed[name]["can_log_in"] is False
+        assert listed["two"]["can_disconnect"] is False
+        assert listed[name]["can_disconnect"] is True
+        other = site.browser()
+        site.log_in(other, name, "bob")
+        assert site.who(other) != "alice@example.com"
+
+    def test_the_choice_is_bound_to_the_flow(self, site: Any) -> None:
+        """A parameter in the callback's address could turn an API connection into a way in."""
+        browser = site.browser()
+        site.log_in(browser, "two", "alice")
+        started = browser.post("/connect/three", data={"csrf_token": site.token(browser), "use": "api"})
+        callback = site.consent(started.headers["Location"], "bob")
+        browser.get(f"{callback}&use=login")
+        assert {item["provider"]: item["can_log_in"] for item in list_accounts(browser)}["three"] is False
+
+    def test_a_way_in_stays_one(self, site: Any) -> None:
+        """Connecting the same account once more, for its API, would lock its user out."""
+        browser = site.browser()
+        site.log_in(browser, "two", "alice")
+        self.connect(site, browser, "two", "alice")
+        assert [item["can_log_in"] for item in list_accounts(browser)] == [True]
+
+    def test_it_becomes_a_way_in_by_connecting_it_as_one(self, site: Any) -> None:
+        """Somebody who changes their mind would have to disconnect first."""
+        browser = site.browser()
+        site.log_in(browser, "two", "alice")
+        self.connect(site, browser, "three", "bob")
+        site.connect(browser, "three", "bob")
+        assert all(item["can_log_in"] for item in list_accounts(browser))
+
+    def test_reconnect_does_not_make_it_a_way_in(self, site: Any) -> None:
+        """A plain link could add a way into somebody's account."""
+        browser = site.browser()
+        site.log_in(browser, "two", "alice")
+        self.connect(site, browser, "three", "bob")
+        browser.get(site.consent(browser.get("/reconnect/three").headers["Location"], "bob"))
+        assert {item["provider"]: item["can_log_in"] for item in list_accounts(browser)}["three"] is False
+
+    def test_an_unknown_use_and_a_missing_token(self, site: Any) -> None:
+        """A mistyped parameter would connect a way in that nobody asked for."""
+        browser = site.browser()
+        site.log_in(browser, "two", "alice")
+        assert browser.post("/connect/three?use=api").status_code == 400
+        form = {"csrf_token": site.token(browser)}
+        assert browser.post("/connect/three?use=Api", data=form).status_code == 400
+
+    def test_in_json(self, site: Any) -> None:
+        """A front end of one's own could not offer the choice."""
+        browser = site.browser()
+        site.log_in(browser, "two", "alice")
+        headers = {**JSON, "X-CSRF-Token": site.token(browser)}
+        url = browser.post("/connect/three", headers=headers, json={"use": "api"}).json["url"]
+        assert browser.get(site.consent(url, "bob"), headers=JSON).json["outcome"] == "connect"
+        assert {item["provider"]: item["can_log_in"] for item in list_accounts(browser)}["three"] is False
+
+
+def test_the_last_way_in_is_said_before_the_click(site: Any) -> None:
+    """A button that can only fail is a trap."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    page = browser.get("/accounts").text
+    assert "/disconnect" not in page
+    assert "This is your only way to sign in." in page
+    site.connect(browser, "three", "bob")
+    page = browser.get("/accounts").text
+    assert page.count("/disconnect") == 2
+    assert "only way" not in page
+
+
+def test_an_account_that_a_policy_keeps(site: Any) -> None:
+    """The page would say that it is the only way in, when it is not."""
+    site.app.extensions["flask_oauth_accounts"].accounts.service.policy.may_disconnect = (
+        lambda user, record, others=None: record.identity.name != "three"
+    )
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    site.connect(browser, "three", "bob")
+    page = browser.get("/accounts").text
+    assert page.count("/disconnect") == 1
+    assert "This account cannot be disconnected here." in page
+
+
+def test_a_user_without_any_name(site: Any) -> None:
+    """The page would greet somebody as "None"."""
+    browser = site.browser()
+    site.log_in(browser, "two", "alice")
+    with site.app.app_context():
+        site.db.session.query(site.user_model).update({"email": None, "display_name": None})
+        site.db.session.commit()
+    for path in ("/accounts", "/login", "/login/two"):
+        text = browser.get(path).text
+        assert "You are signed in." in text
+        assert "None" not in text

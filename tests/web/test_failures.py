@@ -239,7 +239,7 @@ class BrokenCache(SimpleCache):
             raise ConnectionError("secret-looking text")
         return super().get(key)
 
-    def set(self, key: str, value: Any, timeout: int | None = None) -> Any:
+    def set(self, key: str, value: Any, timeout: Any = None) -> Any:
         if self.broken:
             raise ConnectionError("secret-looking text")
         return super().set(key, value, timeout)

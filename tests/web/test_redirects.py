@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import cast
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
@@ -100,7 +101,9 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("value", [value for group in HOSTILE.values() for value in group], ids=repr)
+@pytest.mark.parametrize(
+    "value", [value for group in HOSTILE.values() for value in cast(list[object], group)], ids=repr
+)
 def test_d01_to_d10_hostile_next_is_refused(value: object) -> None:
     """A visitor would be sent from our login to a page of an attacker."""
     assert safe_next(value, origins=[ORIGIN], reserved=RESERVED) is None
