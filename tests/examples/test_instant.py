@@ -41,14 +41,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     command = [sys.executable, "-W", "error", str(folder / "demo.py"), "--port", "0"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+", first)
-        if found is None:
-            pytest.fail(f"the demo does not print its address:\n{first}{process.stdout.read()}", pytrace=False)
-        assert requests.get(f"{found[0]}/login", timeout=10).status_code == 200
-        yield Demo(found[0], folder / "instance" / "oauth_accounts.db", time.monotonic() - begun)
-        process.terminate()
-        process.stdout.read()
+        try:
+            first = process.stdout.readline()
+            found = re.search(r"http://127\.0\.0\.1:\d+", first)
+            assert found is not None, first
+            assert requests.get(f"{found[0]}/login", timeout=10).status_code == 200
+            yield Demo(found[0], folder / "instance" / "oauth_accounts.db", time.monotonic() - begun)
+        finally:
+            process.terminate()
+            said = process.stdout.read()
+    assert not said.partition("Ctrl-C ends both.")[2].strip(), said
 
 
 def users(demo: Demo) -> list[tuple[str, str]]:
