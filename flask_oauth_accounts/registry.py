@@ -86,7 +86,10 @@ class AppState:
         if self.accounts is not None:
             oauth: OAuth = self.accounts.oauth
             return oauth
-        return next(iter(self.registries))
+        first = next(iter(self.registries), None)
+        if first is None:
+            raise ConfigurationError("no OAuth() is set up on this application: call oauth.init_app(app) first")
+        return first
 
     @cached_property
     def keys(self) -> KeyRing:

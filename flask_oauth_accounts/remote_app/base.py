@@ -7,8 +7,8 @@ belongs to a user in the vault.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, InvalidTokenError, OAuthError, ProviderResponseError
 from ..identity import Identity, UserInfo
@@ -18,6 +18,9 @@ from .logins import Logins
 from .runtime import FinishedFlow, Runtime, TokenCallbacks
 
 __all__ = ["FinishedFlow", "RemoteApp", "Runtime", "TokenCallbacks"]
+
+
+_T = TypeVar("_T")
 
 
 class RemoteApp(Logins):
@@ -36,14 +39,18 @@ class RemoteApp(Logins):
         :raises MissingTokenError: if there is no token.
         :raises OAuthError: if the provider does not say.
         """
+        return self._ask(lambda token: self._identify(token, self._known_claims(token), {}))
+
+    def _ask(self, ask: Callable[[TokenDict], _T]) -> _T:
+        """Ask with a token of the user; where the provider refuses it, renew it and ask once more."""
         token, stored = self._usable_token()
         try:
-            return self._identify(token, self._known_claims(token), {})
+            return ask(token)
         except InvalidTokenError:
             renewed = self._renew_rejected(token, stored)
             if renewed is None:
                 raise
-            return self._identify(renewed, self._known_claims(renewed), {})
+            return ask(renewed)
 
     def _known_claims(self, token: TokenDict) -> UserInfo | None:
         """The claims that came with a token, where there are any."""
@@ -58,8 +65,9 @@ class RemoteApp(Logins):
         :raises OAuthError: if there is no such endpoint, or the provider does not say.
         """
         token = kwargs.pop("token", None)
-        usable = TokenDict(token) if token is not None else self._usable_token()[0]
-        return self._fetch_profile(usable, None)
+        if token is not None:
+            return self._fetch_profile(self._refresh_given(TokenDict(token)), None)
+        return self._ask(lambda usable: self._fetch_profile(usable, None))
 
     def _identify(self, token: TokenDict, claims: UserInfo | None, extra: Mapping[str, Any]) -> Identity:
         source = self.preset.identity_source if self.preset else "userinfo"

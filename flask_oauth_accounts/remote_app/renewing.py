@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from ..errors import (
 from ..tokens import StoredToken, TokenDict, is_due, merge_refreshed, parse_expires_at, parse_expires_in
 from .refreshing import OwnRefresher, fingerprint
 from .revoking import RevocationMixin
+
+_logger = logging.getLogger("flask_oauth_accounts")
 
 _RENEWALS = 8
 """How often one token is followed to the one that replaced it."""
@@ -124,7 +127,12 @@ class RenewalMixin(RevocationMixin):
         self._check_refreshed(answer, token, "")
         renewed = merge_refreshed(token, answer)
         if self._callbacks.update_token is not None:
-            self._callbacks.update_token(renewed, token)
+            try:
+                self._callbacks.update_token(renewed, token)
+            except Exception:
+                # The provider may have ended the old refresh token, so this grant is likely lost.
+                _logger.critical("%s: update_token failed, so a renewed token is not stored", self.name)
+                raise
         return renewed
 
     def _read_again(self, token: TokenDict, error: TokenRequestError) -> TokenDict:

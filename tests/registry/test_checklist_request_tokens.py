@@ -294,10 +294,11 @@ def test_k02_own_pair_compares_the_token(app: Flask, stub: Any) -> None:
     assert not stub.seen
 
 
-def test_k03_request_token_of_another_browser(app: Flask, stub: Any, begun: Any) -> None:
+@pytest.mark.parametrize("cookie", [{}, {"_oauth_accounts": {"b": "other"}}])
+def test_k03_request_token_of_another_browser(app: Flask, stub: Any, begun: Any, cookie: dict[str, Any]) -> None:
     """K03: an attacker could have a victim finish the attacker's login."""
     with pytest.raises(MissingRequestTokenError):
-        come_back(app, begun[0], "oauth_token=RT&oauth_verifier=V", {})
+        come_back(app, begun[0], "oauth_token=RT&oauth_verifier=V", cookie)
     assert not stub.find("/access_token")
 
 

@@ -541,3 +541,73 @@ def test_h10_no_secret_in_the_log(
     text = "\n".join(record.getMessage() for record in mine)
     assert mine
     assert not [secret for secret in oauth_provider.issued_secrets() if secret in text]
+
+
+def test_j08_a_token_that_cannot_be_stored_is_not_used(app: Flask, stub: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """J08: a rotated token that is lost would show only when the user is asked for consent again."""
+    rotate(stub)
+
+    def update_token(token: Any) -> None:
+        raise OSError("the database is gone")
+
+    client = OAuth(app).register("dev", **stub.oauth2(), fetch_token=expired, update_token=update_token)
+    with app.test_request_context(), pytest.raises(OSError, match="gone"):
+        client.get("a")
+    assert not stub.find("/api/a")
+    (record,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert "dev: update_token failed" in record.getMessage()
+    assert "AT-2" not in caplog.text
+
+
+def test_userinfo_renews_a_token_that_is_refused(app: Flask, stub: Any) -> None:
+    """``userinfo()`` would fail where ``get()`` renews the token and goes on."""
+    rotate(stub)
+    stub.answers["/me"] = lambda seen: {"sub": "1"} if "AT-2" in seen.headers["authorization"] else (401, {})
+    client = OAuth(app).register(
+        "dev", **stub.oauth2(userinfo_endpoint=f"{stub.url}/me"), fetch_token=lambda: expired(expires_at=None)
+    )
+    with app.test_request_context():
+        assert client.userinfo().sub == "1"
+    with app.test_request_context():
+        assert client.userinfo(token=expired()).sub == "1"
+    assert len(stub.find("/token")) == 1
+
+
+def test_eight_users_in_eight_threads(login_app: Flask, stub: Any) -> None:
+    """B13: one client serves all users, and one of them would be sent with another's token."""
+    from flask_login import current_user
+
+    def fetch_token(name: str) -> Any:
+        return {"access_token": current_user.id}
+
+    oauth = OAuth(login_app, fetch_token=fetch_token)
+    client = oauth.register("dev", **stub.oauth2())
+
+    def call(user: str) -> None:
+        for _ in range(200):
+            with login_app.test_request_context():
+                login_user(User(user))
+                client.get("a", params={"user": user})
+
+    threads = [threading.Thread(target=call, args=(f"user-{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(stub.seen) == 1600
+    assert all(seen.headers["authorization"] == f"Bearer {seen.query['user']}" for seen in stub.seen)
+    assert len(stub.connections) <= 8
+
+
+def test_current_oauth(app: Flask, stub: Any) -> None:
+    """A view in another module would have to import the application's registry."""
+    from flask_oauth_accounts import current_oauth
+
+    oauth = OAuth(app, fetch_token=lambda name: {"access_token": "AT-1"})
+    oauth.register("dev", **stub.oauth2())
+    with app.test_request_context():
+        current_oauth.dev.get("a")
+        assert current_oauth.create_client("nope") is None
+    assert sent(stub) == ["Bearer AT-1"]
+    with Flask("other").app_context(), pytest.raises(RuntimeError, match="init_app"):
+        current_oauth.dev
