@@ -18,6 +18,7 @@ from ..storage.models import Models, bind_sealer, bind_store, define_models, rea
 from ..storage.sqlalchemy import SQLAlchemyStore
 from ..tokens import TokenDict
 from ..vault.refresh import Vault
+from .cookies import protect_session_cookie
 from .logins import ensure_login_manager
 from .revocations import SessionRevocations
 from .users import UserLoader, create_identify
@@ -81,6 +82,7 @@ class OAuthAccounts:
     def _set_up(self, app: Flask, loader: UserLoader, *, embedded: bool) -> None:
         _check_application(app)
         state = ensure_state(app)
+        protect_session_cookie(app, external_url=state.settings.external_url, embedded=embedded)
         if state.accounts is not None:
             raise ConfigurationError("OAuthAccounts is set up on this application already; call init_app once")
         if self.oauth not in state.registries:
