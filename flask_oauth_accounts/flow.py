@@ -9,6 +9,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .tokens import Secret, TokenDict
+
 APPLICATION = ""
 """The purpose of a flow that the application's own view has started."""
 LOGIN = "login"
@@ -57,6 +59,14 @@ class PendingFlow:
     subject: str | None = None
     scope: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("nonce", "code_verifier"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, Secret(value))
+        if self.request_token is not None:
+            object.__setattr__(self, "request_token", TokenDict(self.request_token))
 
     def dumps(self) -> str:
         """:return: JSON on one line, without what is empty."""

@@ -22,6 +22,21 @@ _SECRET_KEYS = frozenset({"access_token", "refresh_token", "id_token", "oauth_to
 Protocol = Literal["oauth1", "oauth2"]
 
 
+class Secret(str):
+    """A text that is as any other, but that a ``repr`` does not show.
+
+    Local variables end up in error reports by their ``repr``; so what is secret is one of these while it is at hand.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __str__(self) -> str:
+        return self
+
+
 class TokenDict(dict[str, Any]):
     """A token as a dictionary, whose ``repr`` shows no secret."""
 

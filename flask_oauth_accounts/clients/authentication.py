@@ -12,6 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, RSAKey, import_key
 
 from ..errors import ConfigurationError
+from ..tokens import Secret
 from .base import ClientConfig, config_key
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -44,20 +45,21 @@ def authenticate(
     secret = _find_secret(config, client_id, now=now)
     if method == "client_secret_basic":
         pair = f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()
-        headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
+        headers["Authorization"] = Secret("Basic " + base64.b64encode(pair).decode("ascii"))
     elif method == "client_secret_post":
         body.setdefault("client_id", client_id)
         body.setdefault("client_secret", secret)
     else:
         body.setdefault("client_id", client_id)
         body["client_assertion_type"] = ASSERTION_TYPE
-        body["client_assertion"] = _create_assertion(config, method, client_id, secret, audience=audience, now=now)
+        assertion = _create_assertion(config, method, client_id, secret, audience=audience, now=now)
+        body["client_assertion"] = Secret(assertion)
 
 
 def _find_secret(config: ClientConfig, client_id: str, *, now: float) -> str:
     if config.apple_key is not None and not config.client_secret:
-        return config.apple_key.create_client_secret(client_id, now=now)
-    return str(config.require("client_secret"))
+        return Secret(config.apple_key.create_client_secret(client_id, now=now))
+    return Secret(config.require("client_secret"))
 
 
 def _create_assertion(

@@ -9,11 +9,13 @@ from typing import Any
 from flask import request
 
 from ..errors import CallbackError, MismatchingStateError
+from ..tokens import Secret
 
 _MAX_LENGTH = 16_384
 _CHECKED = frozenset(
     {"state", "code", "error", "iss", "oauth_token", "oauth_verifier", "denied", "handle", "id_token", "access_token"}
 )
+_SECRET = frozenset({"code", "oauth_verifier", "state", "handle", "id_token", "access_token"})
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,11 @@ def read_callback(flows: Any) -> CallbackParams:
     for key, found in source.lists():
         if key in _CHECKED and (len(found) != 1 or len(found[0]) > _MAX_LENGTH):
             raise CallbackError(description=f"the callback's parameter {key!r} is repeated or too long")
-        values[key] = found[0][:_MAX_LENGTH]
+        values[key] = Secret(found[0][:_MAX_LENGTH]) if key in _SECRET else found[0][:_MAX_LENGTH]
     handle = values.get("handle")
     if handle and flows is not None and request.method == "GET":
         form: Mapping[str, str] | None = flows.take_form(handle)
         if form is None:
             raise MismatchingStateError
-        return CallbackParams(dict(form))
+        return CallbackParams({key: Secret(value) if key in _SECRET else value for key, value in form.items()})
     return CallbackParams(values)

@@ -16,7 +16,7 @@ from ..errors import (
     TokenExpiredError,
     TokenRequestError,
 )
-from ..tokens import StoredToken, TokenDict, is_due, merge_refreshed, parse_expires_at, parse_expires_in
+from ..tokens import Secret, StoredToken, TokenDict, is_due, merge_refreshed, parse_expires_at, parse_expires_in
 from .refreshing import OwnRefresher, fingerprint
 from .revoking import RevocationMixin
 
@@ -40,7 +40,7 @@ class RenewalMixin(RevocationMixin):
         :raises OAuthError: as :meth:`OAuth2Client.refresh_token`; :class:`IdTokenError` where the answer speaks of
             another subject.
         """
-        answer = self._client.refresh_token(str(stored.token["refresh_token"]))
+        answer = self._client.refresh_token(Secret(stored.token["refresh_token"]))
         self._check_refreshed(answer, stored.token, stored.account)
         return answer
 
@@ -119,7 +119,7 @@ class RenewalMixin(RevocationMixin):
 
     def _ask_and_store(self, token: TokenDict) -> TokenDict:
         try:
-            answer = self._client.refresh_token(str(token["refresh_token"]))
+            answer = self._client.refresh_token(Secret(token["refresh_token"]))
         except TokenRequestError as error:
             if error.error != "invalid_grant":
                 raise

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..clients.oauth2 import OAuth2Client
 from ..errors import MissingTokenError, TokenRequestError
-from ..tokens import TokenDict
+from ..tokens import Secret, TokenDict
 from .base import RemoteApp
 
 
@@ -34,17 +34,17 @@ class RevocationMixin(RemoteApp):
         if self._client.find_endpoint("revocation_endpoint", "revocation_endpoint") is None:
             return None
         if isinstance(token, str):
-            self._client.revoke_token(token, token_type_hint)
+            self._client.revoke_token(Secret(token), token_type_hint)
             return True
         if token.get("refresh_token"):
-            self._client.revoke_token(token["refresh_token"], "refresh_token")
+            self._client.revoke_token(Secret(token["refresh_token"]), "refresh_token")
         if token.get("access_token"):
-            self._client.revoke_token(token["access_token"], "access_token")
+            self._client.revoke_token(Secret(token["access_token"]), "access_token")
         return True
 
     def _revoke_by_request(self, token: Any) -> bool:
         facts = self.preset.revocation  # type: ignore[union-attr]
-        access_token = token if isinstance(token, str) else token["access_token"]
+        access_token = Secret(token if isinstance(token, str) else token["access_token"])
         client_id = str(self._config.require("client_id"))
         url = self.resolve_url(facts.url.replace("{client_id}", client_id))
         self._hosts.check(url, provider=self.name)
@@ -52,7 +52,7 @@ class RevocationMixin(RemoteApp):
         if facts.token_field:
             kwargs["json"] = {facts.token_field: access_token}
         if facts.auth == "client":
-            kwargs["auth"] = (client_id, str(self._config.require("client_secret")))
+            kwargs["auth"] = (client_id, Secret(self._config.require("client_secret")))
         bearer = TokenDict(access_token=access_token) if facts.auth == "token" else None
         response = self._send(facts.method, url, bearer, **kwargs)
         if response.status_code >= 400 and response.status_code != 404:
