@@ -124,21 +124,39 @@ def _option(parse: Callable[[str, object], Any], default: Any, doc: str) -> Any:
 class Settings:
     """The values in force for one application; each field is the key without its prefix, in lower case."""
 
-    providers: tuple[str, ...] | None = _option(_list, None, "names of the clients to register; all configured presets when unset")
-    auto_migrate: bool | None = _option(_bool, None, "bring the tables up to date on first use; on only for the embedded database")
-    keys: tuple[str, ...] | None = _option(_list, None, '"<key id>:<base64url of 32 bytes>"; the first encrypts, all decrypt')
-    external_url: str | None = _option(_origin, None, "the address the browser sees, with scheme; else taken from the request")
+    providers: tuple[str, ...] | None = _option(
+        _list, None, "names of the clients to register; all configured presets when unset"
+    )
+    auto_migrate: bool | None = _option(
+        _bool, None, "bring the tables up to date on first use; on only for the embedded database"
+    )
+    keys: tuple[str, ...] | None = _option(
+        _list, None, '"<key id>:<base64url of 32 bytes>"; the first encrypts, all decrypt'
+    )
+    external_url: str | None = _option(
+        _origin, None, "the address the browser sees, with scheme; else taken from the request"
+    )
     login_redirect: str | None = _option(_text, None, "path or endpoint to go to after a login without next")
-    logout_redirect: str | None = _option(_text, None, "path or endpoint to go to after a logout; the sign-in page when unset")
+    logout_redirect: str | None = _option(
+        _text, None, "path or endpoint to go to after a logout; the sign-in page when unset"
+    )
     provider_logout: bool = _option(_bool, False, "also log out at an OpenID provider that offers it")
     show_avatars: bool = _option(_bool, False, "load the users' pictures from the providers' hosts")
     signup: str = _option(_choice("open", "closed"), "open", "whether unknown identities become users")
-    allowed_domains: tuple[str, ...] | None = _option(_list, None, "only verified e-mail addresses of these domains may sign up")
-    link_by_email: str | None = _option(_link_by_email, None, '"verified" links by e-mail where provider and local address are verified')
+    allowed_domains: tuple[str, ...] | None = _option(
+        _list, None, "only verified e-mail addresses of these domains may sign up"
+    )
+    link_by_email: str | None = _option(
+        _link_by_email, None, '"verified" links by e-mail where provider and local address are verified'
+    )
     allow_http: tuple[str, ...] = _option(_list, (), "hosts whose endpoints may be http://")
-    http_timeout: tuple[float, float] = _option(_timeout, (3.05, 10.0), "seconds to connect and to read, a number or a pair")
+    http_timeout: tuple[float, float] = _option(
+        _timeout, (3.05, 10.0), "seconds to connect and to read, a number or a pair"
+    )
     http_total_timeout: float = _option(_positive, 20.0, "seconds for a whole exchange with a provider")
-    http_max_bytes: int = _option(_count, 32 * 1024 * 1024, "greatest answer of an API call, in bytes after decompression")
+    http_max_bytes: int = _option(
+        _count, 32 * 1024 * 1024, "greatest answer of an API call, in bytes after decompression"
+    )
     flow_lifetime: float = _option(_positive, 600.0, "seconds a pending login is kept")
     max_pending: int = _option(_count, 10, "pending logins kept for one browser")
     refresh_lease: float = _option(_positive, 30.0, "seconds a claim to refresh a token holds")
