@@ -33,6 +33,8 @@ from .vault.keys import KeyRing
 
 EXTENSION_KEY = "flask_oauth_accounts"
 
+_FUNCTIONS = ("fetch_token", "update_token", "save_request_token", "fetch_request_token", "compliance_fix")
+
 FetchToken = Callable[[str], Mapping[str, Any] | None]
 UpdateToken = Callable[..., Any]
 
@@ -351,6 +353,12 @@ class OAuth:
                 provider=entry.name,
             )
         _choose_class(entry, config)
+        for key in _FUNCTIONS:
+            given = entry.arguments.get(key)
+            if given is not None and not callable(given):
+                raise ConfigurationError(
+                    f'{key} given to register("{entry.name}") must be a function', provider=entry.name
+                )
         own = [entry.arguments.get(key) is not None for key in ("save_request_token", "fetch_request_token")]
         if config.is_oauth1 and any(own) and not all(own):
             raise ConfigurationError(

@@ -42,6 +42,19 @@ _OAUTH2_KWARGS = _COMMON_KWARGS | frozenset(
 )
 _AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none", "client_secret_jwt", "private_key_jwt")
 _PLACEMENTS = ("header", "uri", "body")
+_CHOICES = {"token_endpoint_auth_method": _AUTH_METHODS, "token_placement": _PLACEMENTS, "response_type": ("code",)}
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "scope": ("a text or a list of words", (str, list, tuple, set, frozenset)),
+    "verify": ("true, false or the path of a file or folder", (bool, str)),
+    "proxies": ("a dictionary", (Mapping,)),
+    "headers": ("a dictionary", (Mapping,)),
+    "default_timeout": ("a number of seconds, or the pair of connect and read seconds", (int, float, list, tuple)),
+    "leeway": ("a number of seconds", (int, float)),
+    "prompt": ("a text", (str,)),
+    "response_mode": ("a text", (str,)),
+    "realm": ("a text", (str,)),
+    "rsa_key": ("a text", (str,)),
+}
 _URL_FIELDS = [
     "request_token_url",
     "access_token_url",
@@ -193,19 +206,15 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
         kwargs["scope"] = values["scope"]
     oauth1 = bool(values.get("request_token_url"))
     _check_client_kwargs(name, kwargs, oauth1=oauth1)
-    method = values.get("code_challenge_method") or kwargs.pop("code_challenge_method", None) or "S256"
-    kwargs.pop("code_challenge_method", None)
+    preset_method = kwargs.pop("code_challenge_method", None)
+    method = values.get("code_challenge_method") or preset_method or "S256"
     metadata = {key: values[key] for key in METADATA_NAMES if values.get(key) is not None}
     dictionaries: dict[str, Any] = {key: _mapping(name, values, key) for key in _DICTIONARIES}
-    addresses: dict[str, Any] = {
-        key: values.get(key) for key in _URL_FIELDS if key not in ("authorize_url", "access_token_url")
-    }
+    addresses: dict[str, Any] = {key: values.get(key) for key in _URL_FIELDS}
     config = ClientConfig(
         name=name,
         client_id=_credential(name, values, "client_id"),
         client_secret=_credential(name, values, "client_secret"),
-        authorize_url=values.get("authorize_url") or values.get("authorization_endpoint"),
-        access_token_url=values.get("access_token_url") or values.get("token_endpoint"),
         allowed_hosts=_words(name, values, "allowed_hosts"),
         id_token_signing_algs=_words(name, values, "id_token_signing_algs") or ("RS256",),
         issuer_aliases=_words(name, values, "issuer_aliases"),
@@ -290,10 +299,13 @@ def _check_client_kwargs(name: str, kwargs: Mapping[str, Any], *, oauth1: bool) 
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
             raise ConfigurationError(f"{where}: {key!r} is not known here{hint}", provider=name)
-    choices = {"token_endpoint_auth_method": _AUTH_METHODS, "token_placement": _PLACEMENTS, "response_type": ("code",)}
-    for key, allowed in choices.items():
+    for key, allowed in _CHOICES.items():
         if kwargs.get(key) not in (None, *allowed):
             raise ConfigurationError(f"{where}: {key!r} must be one of {', '.join(allowed)}", provider=name)
+    for key, (wanted, kinds) in _KINDS.items():
+        value = kwargs.get(key)
+        if value is not None and not (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
+            raise ConfigurationError(f"{where}: {key!r} must be {wanted}", provider=name)
 
 
 def _check_urls(config: ClientConfig) -> None:

@@ -71,7 +71,10 @@ def merge_settings(
 
 
 def _lift(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings that may also stand in ``client_kwargs`` get one place, so that arguments and configuration compare."""
+    """What can be said in two ways gets one place, so that arguments, configuration and preset compare."""
+    for key, metadata_name in (("authorize_url", "authorization_endpoint"), ("access_token_url", "token_endpoint")):
+        if values.get(metadata_name):
+            values.setdefault(key, values[metadata_name])
     kwargs = values.get("client_kwargs")
     if not isinstance(kwargs, dict):
         return values

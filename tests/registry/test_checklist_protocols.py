@@ -472,6 +472,12 @@ def test_client_kwargs_reach_the_connection(app: Flask, stub: Any) -> None:
         ({"token": {}}, "'token' is not known here"),
         ({"redirect_uri": "x"}, "'redirect_uri' is not known here"),
         ("scope=a", "DEV_CLIENT_KWARGS must be a dictionary"),
+        ({"scope": 7}, "'scope' must be a text or a list"),
+        ({"verify": 1.5}, "'verify' must be true, false or the path"),
+        ({"default_timeout": "fast"}, "'default_timeout' must be a number of seconds"),
+        ({"default_timeout": True}, "'default_timeout' must be a number of seconds"),
+        ({"leeway": "1"}, "'leeway' must be a number of seconds"),
+        ({"proxies": "http://proxy.test"}, "'proxies' must be a dictionary"),
     ],
 )
 def test_client_kwargs_that_cannot_work(app: Flask, stub: Any, kwargs: Any, says: str) -> None:

@@ -359,6 +359,13 @@ def test_presets(app: Flask) -> None:
         oauth.register("x", preset="nothing-like-it", client_id="1")
 
 
+def test_metadata_names_beat_the_preset(app: Flask) -> None:
+    """A preset's address given anew in the words of RFC 8414 would be ignored."""
+    urls = {"authorization_endpoint": "https://ghe.test/authorize", "token_endpoint": "https://ghe.test/token"}
+    client = OAuth(app).register("github", client_id="1", client_secret="2", **urls)
+    assert (client.authorize_url, client.access_token_url) == tuple(urls.values())
+
+
 def test_arguments_beat_configuration_beats_preset(create_app: Callable[..., Flask]) -> None:
     """An operator could not point a preset at a proxy, or a test at a stand-in."""
     app = create_app(GITHUB_API_BASE_URL="https://ghe.test/api/", GITHUB_CLIENT_ID="configured")

@@ -193,3 +193,10 @@ def test_no_process_wide_switch(app: Flask, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("OAUTHLIB_INSECURE_TRANSPORT")
     OAuth(app).register("dev", **{**OAUTH2, "access_token_url": "http://127.0.0.1/"})
     assert not [key for key in os.environ if key.startswith("OAUTHLIB_")]
+
+
+@pytest.mark.parametrize("key", ["fetch_token", "update_token", "compliance_fix"])
+def test_functions_that_are_none(app: Flask, key: str) -> None:
+    """The result of a call in place of the function would explode in the middle of a request."""
+    with pytest.raises(ConfigurationError, match=f'{key} given to register."dev". must be a function'):
+        OAuth(app).register("dev", **OAUTH2, **{key: {"access_token": "x"}})
