@@ -37,6 +37,11 @@ class Secret(str):
         return self
 
 
+def hide(value: str | None) -> str | None:
+    """:return: the text as a :class:`Secret`, ``None`` for ``None``."""
+    return None if value is None else Secret(value)
+
+
 class TokenDict(dict[str, Any]):
     """A token as a dictionary, whose ``repr`` shows no secret."""
 

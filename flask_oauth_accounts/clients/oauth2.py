@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..identity import UserInfo
 from ..protocols import Clock
-from ..tokens import TokenDict, parse_token_answer
+from ..tokens import Secret, TokenDict, parse_token_answer
 from .authentication import authenticate
 from .base import ClientConfig, config_key
 from .openid import OpenIDSupport
@@ -279,7 +279,7 @@ class OAuth2Client:
         session = OAuth2ClientSession(
             self.transport,
             self.config.client_id,
-            str(token["access_token"]) if token else None,
+            Secret(token["access_token"]) if token else None,
             str(self.config.client_kwargs.get("token_placement") or "header"),
         )
         if self.config.compliance_fix is not None:

@@ -14,6 +14,7 @@ from ..errors import ConfigurationError, IdTokenError, IssuerMismatchError
 from ..identity import UserInfo
 from ..protocols import Clock
 from ..providers import accepts_metadata_issuer, match_issuer
+from ..tokens import hide
 from .base import ClientConfig
 from .oidc import (
     KeySource,
@@ -187,7 +188,7 @@ class OpenIDSupport:
             keys=self._keys,
             issuer=self._accepts_claimed_issuer,
             client_id=str(self.config.require("client_id")),
-            client_secret=self.config.client_secret,
+            client_secret=hide(self.config.client_secret),
             algorithms=self.config.id_token_signing_algs,
             nonce=nonce,
             access_token=access_token,
@@ -233,7 +234,7 @@ class OpenIDSupport:
             keys=self._keys,
             issuer=self._accepts_claimed_issuer,
             client_id=str(self.config.require("client_id")),
-            client_secret=self.config.client_secret,
+            client_secret=hide(self.config.client_secret),
             algorithms=self.config.id_token_signing_algs,
             now=self.clock(),
             provider=self.config.name,
@@ -254,7 +255,7 @@ class OpenIDSupport:
             keys=self._keys,
             issuer=self._accepts_claimed_issuer,
             client_id=str(self.config.client_id or ""),
-            client_secret=self.config.client_secret,
+            client_secret=hide(self.config.client_secret),
             algorithms=self.config.id_token_signing_algs,
         )
         if subject is not None:

@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..flow import APPLICATION, PendingFlow, new_state
 from ..identity import UserInfo
-from ..tokens import TokenDict
+from ..tokens import Secret, TokenDict, hide
 from .base import FinishedFlow, Runtime, TokenCallbacks
 from .logout import LogoutMixin
 from .refreshing import OwnRefresher
@@ -132,9 +132,9 @@ class OAuth2App(LogoutMixin, RenewalMixin):
             return None
         max_age = flow.params.get("max_age")
         claims = self._client.openid.validate_id_token(
-            token["id_token"],
+            Secret(token["id_token"]),
             nonce=flow.nonce,
-            access_token=token["access_token"],
+            access_token=Secret(token["access_token"]),
             max_age=int(max_age) if max_age and str(max_age).isdigit() else None,
             acr_values=flow.params.get("acr_values"),
             leeway=leeway,
@@ -201,7 +201,7 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         if not token.get("id_token"):
             return None
         return self._client.openid.validate_id_token(
-            token["id_token"], nonce=nonce, access_token=token.get("access_token"), leeway=leeway
+            Secret(token["id_token"]), nonce=nonce, access_token=hide(token.get("access_token")), leeway=leeway
         )
 
     def _has_userinfo(self) -> bool:

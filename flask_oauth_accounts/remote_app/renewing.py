@@ -16,7 +16,7 @@ from ..errors import (
     TokenExpiredError,
     TokenRequestError,
 )
-from ..tokens import Secret, StoredToken, TokenDict, is_due, merge_refreshed, parse_expires_at, parse_expires_in
+from ..tokens import Secret, StoredToken, TokenDict, hide, is_due, merge_refreshed, parse_expires_at, parse_expires_in
 from .refreshing import OwnRefresher, fingerprint
 from .revoking import RevocationMixin
 
@@ -47,7 +47,7 @@ class RenewalMixin(RevocationMixin):
     def _check_refreshed(self, answer: TokenDict, old: Mapping[str, Any], account: str) -> None:
         """OpenID Connect Core section 12.2: a refreshed ID token is about the same subject."""
         if answer.get("id_token") and self.is_openid:
-            self._client.openid.check_refreshed_id_token(answer["id_token"], old.get("id_token"), account)
+            self._client.openid.check_refreshed_id_token(Secret(answer["id_token"]), hide(old.get("id_token")), account)
 
     def _freshen(self, stored: StoredToken, rejected: str | None = None) -> StoredToken:
         vault = self._runtime.vault
