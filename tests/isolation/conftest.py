@@ -53,7 +53,8 @@ class Site(SimpleNamespace):
 def create_app(provider: DevProvider, instance: Path, **config: Any) -> Flask:
     """Way A, with the three clients and a few views."""
     app = Flask("site", instance_path=str(instance))
-    app.config.update(SECRET_KEY="test", TESTING=True, OAUTH_ACCOUNTS_PROVIDERS=list(PROVIDERS), **config)
+    app.config.update(SECRET_KEY="test", TESTING=True, OAUTH_ACCOUNTS_PROVIDERS=list(PROVIDERS))
+    app.config.update(config)
     for name, kind in PROVIDERS.items():
         app.config.update(provider.config(kind, name.upper()))
     app.register_blueprint(create_blueprint())
