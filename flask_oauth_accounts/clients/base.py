@@ -201,13 +201,7 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
     :raises ConfigurationError: naming the key and the remedy.
     """
     name, values, preset = registration.name, dict(registration.values), registration.preset
-    kwargs = dict(_mapping(name, values, "client_kwargs"))
-    if values.get("scope"):
-        kwargs["scope"] = values["scope"]
-    oauth1 = bool(values.get("request_token_url"))
-    _check_client_kwargs(name, kwargs, oauth1=oauth1)
-    preset_method = kwargs.pop("code_challenge_method", None)
-    method = values.get("code_challenge_method") or preset_method or "S256"
+    kwargs, challenge_method = _read_client_kwargs(name, values)
     metadata = {key: values[key] for key in METADATA_NAMES if values.get(key) is not None}
     dictionaries: dict[str, Any] = {key: _mapping(name, values, key) for key in _DICTIONARIES}
     addresses: dict[str, Any] = {key: values.get(key) for key in _URL_FIELDS}
@@ -223,7 +217,7 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
         parameters=registration.parameters,
         apple_key=values.get("apple_key"),
         display_name=values.get("display_name"),
-        code_challenge_method=_challenge_method(name, method),
+        code_challenge_method=challenge_method,
         client_kwargs=kwargs,
         metadata=metadata,
         preset=preset,
@@ -238,6 +232,16 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
     for host in config.allowed_hosts:
         split_allowed_host(name, host)
     return config
+
+
+def _read_client_kwargs(name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """``client_kwargs`` with the scope, and the method of PKCE, which a preset may name there."""
+    kwargs = _mapping(name, values, "client_kwargs")
+    if values.get("scope"):
+        kwargs["scope"] = values["scope"]
+    _check_client_kwargs(name, kwargs, oauth1=bool(values.get("request_token_url")))
+    preset_method = kwargs.pop("code_challenge_method", None)
+    return kwargs, _challenge_method(name, values.get("code_challenge_method") or preset_method or "S256")
 
 
 _DICTIONARIES = (
