@@ -108,7 +108,7 @@ class IdentityStore(Protocol):
     """Identities and the users behind them."""
 
     def find(self, identity: Identity) -> IdentityRecord | None:
-        """The row with this login key."""
+        """The row by which this identity logs in: of the client it names, else of another one of the same user."""
         ...
 
     def find_connection(self, user_id: Any, name: str, subject: str) -> IdentityRecord | None: ...
@@ -164,14 +164,23 @@ class AccountStore(IdentityStore, EventSink, Protocol):
         :param user_id: the owner; left out where ``new_user`` is given.
         :param new_user: an instance of the user model that is in no session yet.
         :param record: the row to bring up to date, identity and issuer included; a new one is inserted when left out.
+            A row of another client, by which the same account logs in, gets a row of this client beside it.
         :param can_log_in: ``False`` leaves ``login_key`` empty: a connection for its API only.
         :return: the row as written, and the owner's id.
         :raises ConcurrentLogin: if a unique key of identity or user stands in the way.
         """
         ...
 
-    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event) -> bool:
-        """Delete the row, its tokens with it, and record the event; ``False`` if this user has no such row."""
+    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event, keep_a_login: bool = False) -> bool:
+        """Delete the row, its tokens with it, and record the event; ``False`` if this user has no such row.
+
+        :param keep_a_login: delete a row that can log in only if another one of this user remains.
+        :raises LastLoginMethodError: if none would remain, also where several are being deleted at this moment.
+        """
+        ...
+
+    def mark_revoked(self, stored: StoredToken, *, error: str | None = None) -> bool:
+        """Keep the row without its secrets; ``False`` if the version has moved on."""
         ...
 
     def tokens_for_identity(self, identity_id: Any) -> Sequence[StoredToken]: ...

@@ -110,10 +110,18 @@ class ConnectionKeeper:
         identity = record.identity
         if not self._may_disconnect(user, record, records):
             raise LastLoginMethodError(provider=identity.name)
-        results = [_ask_to_revoke(revoke, token) for token in self._store.tokens_for_identity(record.id)]
+        tokens = self._store.tokens_for_identity(record.id)
+        results = [_ask_to_revoke(revoke, token) for token in tokens]
         revoked = summarise_revocations(results)
         event = describe_event("disconnect", record, error="revocation_failed" if revoked is False else None)
-        if not self._store.delete_identity(record.id, user_id, event=event):
+        try:
+            keep = self._must_keep_a_login(user, record, records)
+            deleted = self._store.delete_identity(record.id, user_id, event=event, keep_a_login=keep)
+        except LastLoginMethodError:
+            for token in (token for token, result in zip(tokens, results, strict=True) if result):
+                self._store.mark_revoked(token)
+            raise
+        if not deleted:
             raise UnknownConnectionError(provider=identity.name)
         self._tell_disconnected(record, user, revoked)
         return Disconnected(record, revoked)
@@ -142,6 +150,14 @@ class ConnectionKeeper:
     def _may_disconnect(self, user: Any, record: IdentityRecord, records: list[IdentityRecord]) -> bool:
         others = [other for other in records if other.id != record.id]
         return bool(call_hook(self.policy.may_disconnect, user, record, others))
+
+    def _must_keep_a_login(self, user: Any, record: IdentityRecord, records: list[IdentityRecord]) -> bool:
+        """Whether the store is to look once more: two requests at once could each count on what the other removes.
+
+        Where there was no other way in to count on, the policy has answered for it.
+        """
+        has_others = any(other.can_log_in for other in records if other.id != record.id)
+        return record.can_log_in and has_others and not self.policy.has_other_way_in(user)
 
     def _tell_disconnected(self, record: IdentityRecord, user: Any, revoked: bool | None) -> None:
         if revoked:

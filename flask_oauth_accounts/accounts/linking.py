@@ -50,8 +50,8 @@ STRANGER = Visitor()
 class Known:
     """What the store and the policy know about an identity.
 
-    :ivar record: the row with this login key, whoever owns it.
-    :ivar own: the visitor's own connection of this client's name and this subject.
+    :ivar record: the row by which this identity logs in, whoever owns it; of this client's name, if there is one.
+    :ivar own: the visitor's own connection of this client's name and this subject, where ``record`` is none.
     :ivar email_taken: a user has this e-mail address already.
     :ivar matched_user_id: whom :meth:`AccountPolicy.match_user` named.
     :ivar email_owner_id: the user whose own, verified address this is.
@@ -105,7 +105,11 @@ class LogIn:
 
 @dataclass(frozen=True)
 class Link:
-    """Store the identity for this user; ``record`` is the connection to bring up to date, ``None`` for a new one."""
+    """Store the identity for this user.
+
+    :ivar record: the connection to bring up to date, ``None`` for a new one. One by another client makes a new one as
+        well, which shares its way to log in.
+    """
 
     user_id: Any
     record: IdentityRecord | None = None
@@ -174,7 +178,7 @@ def decide(
     if not known.user_active:
         return Refuse(UserInactiveError)
     if purpose == CONNECT:
-        return _decide_connect(known, visitor)
+        return _decide_connect(identity, known, visitor)
     return _decide_reconnect(identity, known, visitor)
 
 
@@ -210,12 +214,12 @@ def may_link_by_email(identity: Identity, rules: Rules) -> bool:
     return vouched and is_linkable(identity.email)
 
 
-def _decide_connect(known: Known, visitor: Visitor) -> Decision:
+def _decide_connect(identity: Identity, known: Known, visitor: Visitor) -> Decision:
     record = known.record
     if record is None or not record.can_log_in:
         return Link(visitor.user_id, known.own)
     if is_same_user(record.user_id, visitor.user_id):
-        return Link(visitor.user_id, record)
+        return Link(visitor.user_id, record if record.identity.name == identity.name else known.own or record)
     return Refuse(IdentityTakenError)
 
 
@@ -223,9 +227,10 @@ def _decide_reconnect(identity: Identity, known: Known, visitor: Visitor) -> Dec
     for record in (known.record, known.own):
         if record is None or not is_same_user(record.user_id, visitor.user_id):
             continue
-        if record.identity.login_key == identity.login_key:
+        if (record.identity.login_key, record.identity.name) == (identity.login_key, identity.name):
             return Link(visitor.user_id, record)
-    if known.record is not None and known.record.can_log_in:
+    taken = known.record
+    if taken is not None and taken.can_log_in and not is_same_user(taken.user_id, visitor.user_id):
         return Refuse(IdentityTakenError)
     return Refuse(SubjectMismatchError, "the user has no such connection that could be reconnected")
 

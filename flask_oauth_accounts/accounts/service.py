@@ -191,7 +191,8 @@ class AccountService(ConnectionKeeper):
             return Known(record), None
         user = self._load_user(visitor_id)
         own = None
-        if record is None or not is_same_user(record.user_id, visitor_id):
+        is_own = record is not None and is_same_user(record.user_id, visitor_id)
+        if record is None or not is_own or record.identity.name != arrival.identity.name:
             own = self._store.find_connection(visitor_id, arrival.identity.name, arrival.identity.subject)
         return Known(record, own, user_active=_is_active(user)), user
 
@@ -235,10 +236,12 @@ class AccountService(ConnectionKeeper):
     def _connect(self, arrival: _Arrival, user: Any, link: Link) -> Outcome:
         kind: Kind = "reconnect" if arrival.purpose == RECONNECT else "connect"
         record = link.record
-        was_login = record is not None and record.can_log_in
+        # A connection by another client is no reason why this one should log in.
+        own = record if record is not None and record.identity.name == arrival.identity.name else None
+        was_login = own is not None and own.can_log_in
         can_log_in = was_login or (kind == "connect" and arrival.rules.for_login)
         written, user_id = self._write(arrival, kind, record, can_log_in=can_log_in, user_id=link.user_id)
-        is_same = record is not None and record.identity.login_key == arrival.identity.login_key
+        is_same = own is not None and own.identity.login_key == arrival.identity.login_key
         if not is_same or can_log_in != was_login:
             self._tell("identity_connected", written.identity, user, identity=arrival.identity)
         return Outcome(user, user_id, written, kind)

@@ -8,7 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..identity import Identity
+from ..errors import LastLoginMethodError
+from ..identity import Identity, make_login_key
 from ..protocols import Event, IdentityRecord
 from ..tokens import StoredToken
 from .logins import LoginMixin
@@ -29,8 +30,17 @@ class AccountMixin(LoginMixin):
     """The part of the store that the account service and the pages ask."""
 
     def find(self, identity: Identity) -> IdentityRecord | None:
-        """:return: the row with this login key."""
-        return self._find_identity(self.identities.c.login_key == identity.login_key)
+        """Find the row by which this identity logs in: the client's own, else one of another client.
+
+        :return: the row; every other one by which the identity logs in is the same user's.
+        """
+        c, key = self.identities.c, identity.login_key
+        owner = sa.select(c.user_id).where(c.login_key == key).scalar_subquery()
+        own = sa.and_(c.name == identity.name, c.subject == identity.subject, c.for_login.is_(True))
+        query = sa.select(self.identities).where(c.user_id == owner, sa.or_(c.login_key == key, own))
+        rows = self._read(lambda connection: connection.execute(query).mappings().all())
+        records = [create_record(row) for row in rows if row["login_key"] == key or _read_key(row) == key]
+        return max(records, key=lambda record: record.identity.name == identity.name, default=None)
 
     def find_connection(self, user_id: Any, name: str, subject: str) -> IdentityRecord | None:
         """:return: the user's own row for this provider account, whether it can log in or not."""
@@ -125,36 +135,56 @@ class AccountMixin(LoginMixin):
         :raises ConcurrentLogin: if the identity logs in another user.
         """
         c = self.identities.c
-        key = self._known_user_id(user_id)
-        statement = sa.update(self.identities).where(c.id == identity_id, c.user_id == key).values(login_key=login_key)
-
-        def write(work: Work) -> bool:
-            work.touch(self.identities, identity_id)
-            return work.connection.execute(statement).rowcount == 1
-
-        return self._write_unique(write)
-
-    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event) -> bool:
-        """Delete the row, its tokens with it, and record the event.
-
-        :return: ``False`` if this user has no such row; nothing is recorded then.
-        """
-        c = self.identities.c
         owned = (c.id == identity_id, c.user_id == self._known_user_id(user_id))
 
         def write(work: Work) -> bool:
-            row = work.connection.execute(sa.select(c.user_id, c.name, c.subject).where(*owned)).first()
+            row = work.connection.execute(sa.select(self.identities).where(*owned).with_for_update()).mappings().first()
             if row is None:
                 return False
-            for access in self.token_tables.values():
-                t = access.table.c
-                place = sa.and_(t.user_id == row.user_id, t.name == row.name, t.account == row.subject)
-                self._delete(work, access.table, sa.or_(t.identity_id == identity_id, place))
-            self._delete(work, self.identities, *owned)
+            key = row["login_key"]
+            if login_key is None or key != login_key:
+                key = None if login_key is None else self._take_key(work, login_key, row["user_id"])
+            self._update_identity(
+                work, create_record(row), row["user_id"], {"login_key": key, "for_login": login_key is not None}
+            )
+            if login_key is None and row["login_key"] is not None:
+                self._hand_on(work, row["user_id"], row["login_key"], row["subject"])
+            return True
+
+        return self._write_unique(write)
+
+    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event, keep_a_login: bool = False) -> bool:
+        """Delete the row, its tokens with it, and record the event; another client's row inherits the login key.
+
+        :param keep_a_login: delete only if another row of this user that can log in remains, however many are
+            being deleted at this moment.
+        :return: ``False`` if this user has no such row; nothing is recorded then.
+        :raises LastLoginMethodError: if ``keep_a_login`` forbids it.
+        """
+        key = self._known_user_id(user_id)
+
+        def write(work: Work) -> bool:
+            rows = self._lock_identities(work, key)
+            row = next((item for item in rows if str(item["id"]) == str(identity_id)), None)
+            if row is None:
+                return False
+            others = [create_record(item) for item in rows if item["id"] != row["id"]]
+            if keep_a_login and create_record(row).can_log_in and not any(other.can_log_in for other in others):
+                raise LastLoginMethodError(provider=row["name"])
+            self._delete_row(work, row)
             self._add_event(work, event)
             return True
 
         return self._write(write)
+
+    def _delete_row(self, work: Work, row: Any) -> None:
+        for access in self.token_tables.values():
+            t = access.table.c
+            place = sa.and_(t.user_id == row["user_id"], t.name == row["name"], t.account == row["subject"])
+            self._delete(work, access.table, sa.or_(t.identity_id == row["id"], place))
+        self._delete(work, self.identities, self.identities.c.id == row["id"])
+        if row["login_key"] is not None:
+            self._hand_on(work, row["user_id"], row["login_key"], row["subject"])
 
     def delete_for_user(self, user_id: Any, *, event: Event | None = None) -> int:
         """Delete all identities, tokens and events of a user, and record the event.
@@ -185,3 +215,7 @@ class AccountMixin(LoginMixin):
     def record(self, event: Event) -> None:
         """Write one event; the user need not exist any more."""
         self._write(lambda work: self._add_event(work, event))
+
+
+def _read_key(row: Any) -> str:
+    return make_login_key(row["issuer"], row["subject"])

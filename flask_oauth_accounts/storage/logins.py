@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,10 +12,10 @@ from ..identity import Identity
 from ..protocols import ConcurrentLogin, Event, IdentityRecord
 from ..tokens import Protocol as TokenProtocol
 from ..tokens import join_scope
-from .base import BaseStore
 from .faults import is_unique_violation
+from .identities import IdentityMixin
 from .mixins import first_version
-from .rows import TokenTable, create_profile
+from .rows import TokenTable
 from .work import Work
 
 T = TypeVar("T")
@@ -26,7 +25,7 @@ Place = tuple[Any, str, str]
 _LOGIN_KINDS = ("login", "signup")
 
 
-class LoginMixin(BaseStore):
+class LoginMixin(IdentityMixin):
     """The part of the store that writes what a login has brought."""
 
     def record_login(
@@ -49,7 +48,8 @@ class LoginMixin(BaseStore):
         :param kind: of the event: ``login``, ``signup``, ``connect`` or ``reconnect``.
         :param user_id: the owner; left out where ``new_user`` or ``record`` is given.
         :param new_user: an instance of the user model that is in no session yet.
-        :param record: the row to bring up to date; a new one is inserted when left out.
+        :param record: the row to bring up to date; a new one is inserted when left out. A row of another client, by
+            which the same account logs in, gets a row of this client beside it.
         :param can_log_in: ``False`` leaves ``login_key`` empty: a connection for its API only.
         :param now: seconds since the epoch.
         :return: the row as written, and the owner's id.
@@ -101,40 +101,6 @@ class LoginMixin(BaseStore):
                 raise
 
         return self._write(attempt)
-
-    def _put_identity(
-        self,
-        work: Work,
-        identity: Identity,
-        user_id: Any,
-        record: IdentityRecord | None,
-        *,
-        can_log_in: bool,
-        login: bool,
-        now: float,
-    ) -> IdentityRecord:
-        values = {**create_profile(identity), "updated_at": now}
-        if login:
-            values["last_login_at"] = now
-        last_login_at = now if login else None
-        if record is None:
-            values |= {"user_id": user_id, "name": identity.name, "subject": identity.subject, "created_at": now}
-            values["login_key"] = identity.login_key if can_log_in else None
-            row_id = self._insert(work, self.identities, values)
-            return IdentityRecord(row_id, user_id, identity, can_log_in, now, last_login_at)
-        if record.can_log_in or can_log_in:
-            values["login_key"] = identity.login_key
-        c = self.identities.c
-        statement = sa.update(self.identities).where(c.id == record.id, c.user_id == user_id).values(values)
-        if work.connection.execute(statement).rowcount != 1:
-            raise ConcurrentLogin
-        work.touch(self.identities, record.id)
-        return dataclasses.replace(
-            record,
-            identity=dataclasses.replace(identity, name=record.identity.name),
-            can_log_in=record.can_log_in or can_log_in,
-            last_login_at=last_login_at or record.last_login_at,
-        )
 
     def _put_token(
         self,

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..errors import LastLoginMethodError
 from ..identity import Identity
 from ..protocols import ConcurrentLogin, Event, IdentityRecord
 from ..tokens import Protocol, StoredToken, TokenDict, join_scope, merge_refreshed, parse_expires_at, parse_expires_in
@@ -196,8 +197,8 @@ class MemoryStore(MemoryTokenStore):
     def find(self, identity: Identity) -> IdentityRecord | None:
         key = identity.login_key
         with self._lock:
-            rows = self._identities.values()
-            return next((row for row in rows if row.can_log_in and row.identity.login_key == key), None)
+            rows = [row for row in self._identities.values() if row.can_log_in and row.identity.login_key == key]
+            return max(rows, key=lambda row: row.identity.name == identity.name, default=None)
 
     def find_connection(self, user_id: Any, name: str, subject: str) -> IdentityRecord | None:
         wanted = (user_id, name, subject)
@@ -258,14 +259,18 @@ class MemoryStore(MemoryTokenStore):
         with self._lock:
             if record is not None and user_id is None:
                 user_id = record.user_id
-            self._check_unique(identity, user_id, new_user, record, can_log_in)
+            is_shared = record is not None and record.identity.name != identity.name
+            if is_shared:
+                record = self.find_connection(user_id, identity.name, identity.subject)
+            can_log_in = can_log_in or (record is not None and record.can_log_in)
+            self._check_unique(identity, user_id, new_user, record, can_log_in=can_log_in, is_shared=is_shared)
             if new_user is not None:
                 user_id = self._add_user(new_user)
             old = record or IdentityRecord(next(self._ids), user_id, identity, can_log_in, created_at=now)
             written = dataclasses.replace(
                 old,
-                identity=dataclasses.replace(identity, name=old.identity.name),
-                can_log_in=old.can_log_in or can_log_in,
+                identity=identity,
+                can_log_in=can_log_in,
                 last_login_at=now if login else old.last_login_at,
             )
             self._identities[written.id] = written
@@ -288,16 +293,19 @@ class MemoryStore(MemoryTokenStore):
             if row is None or row.user_id != user_id:
                 return False
             other = self.find(row.identity) if login_key else None
-            if other is not None and other.id != identity_id:
+            if other is not None and other.user_id != user_id:
                 raise ConcurrentLogin
             self._identities[identity_id] = dataclasses.replace(row, can_log_in=login_key is not None)
             return True
 
-    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event) -> bool:
+    def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event, keep_a_login: bool = False) -> bool:
         with self._lock:
             row = self._identities.get(identity_id)
             if row is None or row.user_id != user_id:
                 return False
+            others = [item for item in self.list_for_user(user_id) if item.id != row.id]
+            if keep_a_login and row.can_log_in and not any(other.can_log_in for other in others):
+                raise LastLoginMethodError(provider=row.identity.name)
             place = (user_id, row.identity.name, row.identity.subject)
             tokens = self.tokens_for_user(user_id)
             self._delete_tokens(
@@ -327,14 +335,22 @@ class MemoryStore(MemoryTokenStore):
             return len(tokens) + len(identities)
 
     def _check_unique(
-        self, identity: Identity, user_id: Any, new_user: Any, record: IdentityRecord | None, can_log_in: bool
+        self,
+        identity: Identity,
+        user_id: Any,
+        new_user: Any,
+        record: IdentityRecord | None,
+        *,
+        can_log_in: bool,
+        is_shared: bool,
     ) -> None:
         """:raises ConcurrentLogin: where a database would refuse the rows; nothing is written yet."""
         known = self.find(identity) if can_log_in else None
+        if known is not None and (known.user_id != user_id or (record is None and not is_shared)):
+            raise ConcurrentLogin
         connected = self.find_connection(user_id, identity.name, identity.subject)
-        for row in (known, connected):
-            if row is not None and (record is None or row.id != record.id):
-                raise ConcurrentLogin
+        if connected is not None and (record is None or connected.id != record.id):
+            raise ConcurrentLogin
         if record is not None and record.id not in self._identities:
             raise ConcurrentLogin
         if new_user is None:

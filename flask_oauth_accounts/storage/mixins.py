@@ -65,6 +65,7 @@ class OAuthIdentityMixin:
     issuer: Mapped[str] = mapped_column(sa.Text())
     subject: Mapped[str] = mapped_column(exact(255))
     login_key: Mapped[str | None] = mapped_column(sa.String(64))
+    for_login: Mapped[bool | None] = mapped_column(sa.Boolean())
     email: Mapped[str | None] = mapped_column(sa.String(320))
     email_verified: Mapped[bool | None] = mapped_column(sa.Boolean())
     username: Mapped[str | None] = mapped_column(sa.String(255))

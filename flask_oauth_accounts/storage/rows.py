@@ -176,7 +176,7 @@ def create_record(row: Mapping[Any, Any]) -> IdentityRecord:
         id=row["id"],
         user_id=row["user_id"],
         identity=identity,
-        can_log_in=row["login_key"] is not None,
+        can_log_in=row["login_key"] is not None or bool(row["for_login"]),
         created_at=row["created_at"],
         last_login_at=row["last_login_at"],
     )

@@ -59,7 +59,9 @@ class UpkeepMixin(BaseStore):
         user_id: Any = None,
         batch: int = 500,
     ) -> Iterator[StoredToken]:
-        """Go through tokens by primary key, each batch in a short transaction of its own.
+        """Go through tokens, each batch in a short transaction of its own.
+
+        They come by primary key; where ``expiring_before`` is given, the first to expire comes first.
 
         :param status: only rows with this status.
         :param expiring_before: only rows that expire before this, in seconds since the epoch.
@@ -76,22 +78,35 @@ class UpkeepMixin(BaseStore):
             query = query.where(c.name == name)
         if user_id is not None:
             query = query.where(c.user_id == self._known_user_id(user_id))
-        last: Any = None
+        order = ("id",) if expiring_before is None or "expires_at" not in c else ("expires_at", "id")
+        last: StoredToken | None = None
         while True:
-            rows = self._read_batch(access, query, last, batch)
+            rows = self._read_batch(access, query, order, last, batch)
             yield from rows
             if len(rows) < batch:
                 return
-            last = rows[-1].id
+            last = rows[-1]
 
     def count_tokens(self, protocol: TokenProtocol) -> int:
         """:return: the number of rows with tokens of this protocol."""
         query = sa.select(sa.func.count()).select_from(self.token_tables[protocol].table)
         return int(self._fetch(query)[0][0])
 
-    def _read_batch(self, access: TokenTable, query: sa.Select[Any], last: Any, batch: int) -> list[StoredToken]:
-        key = access.table.c.id
-        query = (query if last is None else query.where(key > last)).order_by(key).limit(batch)
+    def _read_batch(
+        self,
+        access: TokenTable,
+        query: sa.Select[Any],
+        order: tuple[str, ...],
+        last: StoredToken | None,
+        batch: int,
+    ) -> list[StoredToken]:
+        """Read on behind the last row, in an order that an index has, so that no batch reads what came before."""
+        columns = [access.table.c[name] for name in order]
+        query = query.order_by(*columns).limit(batch)
+        if last is not None:
+            first, key = columns[0], columns[-1]
+            place = getattr(last, order[0])
+            query = query.where(first >= place, sa.or_(first > place, key > last.id))
         return self._read(lambda connection: [access.read(row) for row in connection.execute(query).mappings()])
 
     def list_events(

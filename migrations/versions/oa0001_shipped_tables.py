@@ -85,6 +85,7 @@ def _create_identity() -> None:
         sa.Column("issuer", sa.Text(), nullable=False),
         sa.Column("subject", _exact(255), nullable=False),
         sa.Column("login_key", sa.String(64)),
+        sa.Column("for_login", sa.Boolean()),
         sa.Column("email", sa.String(320)),
         sa.Column("email_verified", sa.Boolean()),
         sa.Column("username", sa.String(255)),

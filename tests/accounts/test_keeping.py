@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from flask_oauth_accounts.accounts import AccountPolicy, AccountService, Visitor
 from flask_oauth_accounts.accounts.connections import create_connection, summarise_revocations
-from flask_oauth_accounts.errors import LastLoginMethodError, ProviderUnavailable, UnknownConnectionError
-from flask_oauth_accounts.flow import CONNECT
+from flask_oauth_accounts.errors import (
+    LastLoginMethodError,
+    ProviderUnavailable,
+    SubjectMismatchError,
+    UnknownConnectionError,
+)
+from flask_oauth_accounts.flow import CONNECT, RECONNECT
 from flask_oauth_accounts.identity import Identity
 from flask_oauth_accounts.protocols import Event, IdentityRecord
 from flask_oauth_accounts.tokens import StoredToken, TokenDict
@@ -220,6 +227,101 @@ def test_a_connection_that_vanished_meanwhile_is_unknown(world: Any, user: Any, 
     with pytest.raises(UnknownConnectionError):
         service.disconnect(user, user.id, record.id, revoke)
     assert world.notices == []
+
+
+def test_of_two_last_ways_in_one_stays_whoever_is_faster(any_world: Any, make_identity: Make) -> None:
+    """Two clicks at once remove both ways in, and the user is locked out for ever."""
+    service, user = any_world.create_service(), any_world.add_user()
+    records = [connect(service, user, make_identity(subject)) for subject in "12"]
+    barrier = threading.Barrier(2)
+
+    def revoke(_: StoredToken) -> bool:
+        barrier.wait()  # both have been allowed by now
+        return True
+
+    def disconnect(record: IdentityRecord) -> str:
+        try:
+            service.disconnect(user, user.id, record.id, revoke)
+        except LastLoginMethodError as error:
+            return error.code
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(disconnect, records)) == ["done", "last_login_method"]
+    [kept] = service.connections(user.id)
+    assert kept.record.can_log_in
+    assert kept.status == "revoked", "it was revoked at the provider, and says so"
+    assert any_world.signals.count("identity_disconnected") == 1
+
+
+def test_a_policy_that_lets_the_last_way_in_go_is_obeyed(world: Any, user: Any, make_identity: Make) -> None:
+    """An application that deletes users by disconnecting them is contradicted by the database."""
+
+    class Generous(AccountPolicy):
+        def may_disconnect(self, user: Any, record: IdentityRecord) -> bool:  # type: ignore[override]
+            return True
+
+    service = world.create_service(Generous())
+    for record in [connect(service, user, make_identity(subject)) for subject in "12"]:
+        service.disconnect(user, user.id, record.id, Provider())
+    assert world.identities == []
+
+
+def test_two_clients_of_one_provider_are_two_connections(any_world: Any, make_identity: Make) -> None:
+    """A user disconnects the one they no longer want, and the other one stops working, or no longer logs in."""
+    service = any_world.create_service()
+    user = service.complete(make_identity(), token=TOKEN, protocol="oauth2").user
+    work = make_identity(name="work")
+    again = service.complete(work, token=TOKEN, protocol="oauth2")
+    assert (again.kind, again.user_id) == ("login", user.id)
+    found = service.connections(user.id)
+    assert [(item.record.identity.name, item.status, item.can_disconnect) for item in found] == [
+        ("github", "active", True),
+        ("work", "active", True),
+    ]
+    provider = Provider()
+    service.disconnect(user, user.id, found[0].record.id, provider)
+    assert [token.name for token in provider.asked] == ["github"]
+    [left] = service.connections(user.id)
+    assert (left.record.identity.name, left.status, left.can_disconnect) == ("work", "active", False)
+    assert service.complete(work, token=TOKEN, protocol="oauth2").user_id == user.id
+    assert service.complete(make_identity(), token=TOKEN, protocol="oauth2").user_id == user.id
+
+
+def test_a_second_client_for_its_api_only_is_no_way_in(any_world: Any, make_identity: Make) -> None:
+    """A client that is connected for its API becomes a login, because another client of the provider is one."""
+    service = any_world.create_service()
+    user = service.complete(make_identity(), token=TOKEN, protocol="oauth2").user
+    any_world.notices.clear()
+    work = make_identity(name="work")
+    for _ in range(2):
+        assert not connect(service, user, work, for_login=False).can_log_in
+    assert any_world.signals == ["identity_connected"]
+    login, api = service.connections(user.id)
+    assert (login.can_disconnect, api.can_disconnect) == (False, True)
+    visitor = Visitor(user.id)
+    again = service.complete(
+        work, token=TOKEN, protocol="oauth2", purpose=RECONNECT, visitor=visitor, subject="1", for_login=True
+    )
+    assert (again.record.id, again.record.can_log_in) == (api.record.id, False)
+    assert connect(service, user, work).can_log_in
+    assert [item.can_disconnect for item in service.connections(user.id)] == [True, True]
+
+
+def test_reconnecting_one_client_makes_no_connection_of_another(world: Any, make_identity: Make) -> None:
+    """A plain link connects a client that the user has disconnected, because another one has the same account."""
+    service = world.create_service()
+    user = service.complete(make_identity(), token=TOKEN, protocol="oauth2").user
+    with pytest.raises(SubjectMismatchError):
+        service.complete(
+            make_identity(name="work"),
+            token=TOKEN,
+            protocol="oauth2",
+            purpose=RECONNECT,
+            visitor=Visitor(user.id),
+            subject="1",
+        )
+    assert len(world.identities) == 1
 
 
 def test_forgetting_a_user_revokes_and_deletes_everything(world: Any, user: Any, make_identity: Make) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import types
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from flask_oauth_accounts.errors import LastLoginMethodError, OAuthError
 from flask_oauth_accounts.identity import Identity
 from flask_oauth_accounts.protocols import ConcurrentLogin, Event, IdentityRecord
 from flask_oauth_accounts.storage.memory import MemoryStore
@@ -36,13 +39,41 @@ class Side:
         return self.login(identity, kind="signup", new_user=self.create_user(**user))
 
 
+def create_memory_side() -> Side:
+    empty = {"id": None, "email": None, "email_verified": None, "name": None}
+    return Side(MemoryStore(unique=("name",)), lambda **values: types.SimpleNamespace(**{**empty, **values}))
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def side(request: pytest.FixtureRequest, make_host: Callable[..., Any]) -> Side:
     if request.param == "memory":
-        empty = {"id": None, "email": None, "email_verified": None, "name": None}
-        return Side(MemoryStore(unique=("name",)), lambda **values: types.SimpleNamespace(**{**empty, **values}))
+        return create_memory_side()
     host = make_host(request.getfixturevalue("sqlite_url"))
     return Side(host.store, host.user_model)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "mariadb"])
+def any_side(request: pytest.FixtureRequest, make_kind: Callable[[str], Any]) -> Side:
+    """Every store, for what a database decides."""
+    if request.param == "memory":
+        return create_memory_side()
+    host = make_kind(request.param)
+    return Side(host.store, host.user_model)
+
+
+def run_together(*functions: Callable[[], Any]) -> list[Any]:
+    """Run functions at once; an error of this package counts by its code."""
+    barrier = threading.Barrier(len(functions))
+
+    def run(function: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return function()
+        except OAuthError as error:
+            return error.code
+
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return list(pool.map(run, functions))
 
 
 def test_sign_up_and_come_back(side: Side) -> None:
@@ -99,6 +130,138 @@ def test_disconnect_takes_the_tokens_along(side: Side) -> None:
     assert side.store.find(ANN) is None
     assert [token.account for token in side.store.tokens_for_user(user)] == ["43"]
     assert side.store.tokens_for_identity(record.id) == []
+
+
+WORK = dataclasses.replace(ANN, name="work")
+
+
+def test_each_client_of_one_provider_is_a_connection_of_its_own(any_side: Side) -> None:
+    """Two registrations at one provider share a row: one cannot be disconnected without the other."""
+    side = any_side
+    record, user = side.sign_up()
+    second, same = side.login(WORK, record=side.store.find(WORK), now=NOW + 1)
+    assert same == user
+    assert second.id != record.id
+    assert (second.can_log_in, second.last_login_at, second.identity) == (True, NOW + 1, WORK)
+    assert side.store.list_for_user(user) == [record, second]
+    assert side.store.find(ANN) == record
+    assert side.store.find(WORK) == second
+    again, _ = side.login(WORK, record=second, now=NOW + 2)
+    assert again.id == second.id
+    assert [token.name for token in side.store.tokens_for_identity(record.id)] == ["hub"]
+    assert [token.name for token in side.store.tokens_for_identity(second.id)] == ["work"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_disconnecting_one_client_leaves_the_way_in_by_the_other(any_side: Side, first: bool) -> None:
+    """Whoever disconnects the client they came by first is a stranger by the other one, and loses the account."""
+    side = any_side
+    record, user = side.sign_up()
+    second, _ = side.login(WORK, record=record)
+    gone, kept = (record, second) if first else (second, record)
+    assert side.store.delete_identity(gone.id, user, event=DISCONNECT, keep_a_login=True)
+    for identity in (ANN, WORK):
+        assert side.store.find(identity) == kept
+    assert [token.name for token in side.store.tokens_for_user(user)] == [kept.identity.name]
+    with pytest.raises(LastLoginMethodError):
+        side.store.delete_identity(kept.id, user, event=DISCONNECT, keep_a_login=True)
+    back, same = side.login(gone.identity, record=side.store.find(gone.identity))
+    assert (same, back.can_log_in) == (user, True)
+    with pytest.raises(ConcurrentLogin):
+        side.sign_up(WORK)
+
+
+def test_a_connection_for_its_api_inherits_no_way_in(any_side: Side) -> None:
+    """Disconnecting the account that logs in turns one that was meant for its API into a key to the house."""
+    side = any_side
+    record, user = side.sign_up()
+    api, _ = side.login(WORK, kind="connect", user_id=user, record=record, can_log_in=False)
+    assert (api.can_log_in, api.identity.name) == (False, "work")
+    assert side.store.find(WORK) == record
+    with pytest.raises(LastLoginMethodError):
+        side.store.delete_identity(record.id, user, event=DISCONNECT, keep_a_login=True)
+    assert side.store.delete_identity(api.id, user, event=DISCONNECT, keep_a_login=True)
+    api, _ = side.login(WORK, kind="connect", user_id=user, record=record, can_log_in=False)
+    assert side.store.delete_identity(record.id, user, event=DISCONNECT)
+    assert side.store.find(ANN) is None
+    assert side.store.find(WORK) is None
+    upgraded, _ = side.login(WORK, kind="connect", user_id=user, record=api)
+    assert upgraded.can_log_in
+    assert side.store.find(ANN) == upgraded
+
+
+def test_an_api_connection_becomes_a_login_beside_another_client(any_side: Side) -> None:
+    """Connecting an account as a login that another client of the provider logs in with already fails for ever."""
+    side = any_side
+    record, user = side.sign_up()
+    api, _ = side.login(WORK, kind="connect", user_id=user, record=record, can_log_in=False)
+    for given in (api, record):
+        upgraded, _ = side.login(WORK, kind="connect", user_id=user, record=given)
+        assert (upgraded.id, upgraded.can_log_in) == (api.id, True)
+        assert side.store.find(WORK).id == api.id
+        assert side.store.set_login_key(api.id, user, None)
+        assert side.store.find(WORK) == record
+    assert side.store.set_login_key(api.id, user, ANN.login_key)
+    assert side.store.set_login_key(record.id, user, ANN.login_key)
+    assert side.store.set_login_key(record.id, user, None)
+    assert side.store.find(ANN).id == api.id
+
+
+def test_two_users_may_connect_one_account_for_its_api(any_side: Side) -> None:
+    """A team that shares an account of a service can use it for one of its members only."""
+    side = any_side
+    users = [side.sign_up(dataclasses.replace(ANN, subject=subject))[1] for subject in ("1", "2")]
+    shared = [side.login(ANN, kind="connect", user_id=user, can_log_in=False)[0] for user in users]
+    assert [record.user_id for record in shared] == users
+    assert side.store.find(ANN) is None
+    owned, _ = side.login(ANN, kind="connect", user_id=users[0], record=shared[0])
+    assert side.store.find(ANN) == owned
+    # It logs one of them in, and never the other.
+    with pytest.raises(ConcurrentLogin):
+        side.login(ANN, kind="connect", user_id=users[1], record=shared[1])
+    with pytest.raises(ConcurrentLogin):
+        side.login(WORK, kind="connect", user_id=users[1], record=owned)
+    assert side.store.list_for_user(users[1])[1] == shared[1]
+    assert side.store.load(users[1], "hub", ANN.subject, protocol="oauth2") is not None
+
+
+def test_a_client_that_moves_to_another_issuer_leaves_the_others_their_way_in(any_side: Side) -> None:
+    """One client is pointed to a new address of the provider, and who logs in by the other is locked out."""
+    side = any_side
+    record, user = side.sign_up()
+    second, _ = side.login(WORK, record=record)
+    moved = dataclasses.replace(ANN, issuer="https://new.example")
+    side.login(moved, kind="connect", user_id=user, record=record)
+    assert side.store.find(moved).id == record.id
+    assert side.store.find(WORK) == second
+    assert side.store.find(ANN) == second
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_of_two_last_logins_one_stays_however_fast_they_are_deleted(any_side: Side, _: int) -> None:
+    """A double click on two pages locks a user out of the account for ever."""
+    store = any_side.store
+    record, user = any_side.sign_up()
+    other, _user = any_side.login(dataclasses.replace(ANN, subject="43"), kind="connect", user_id=user)
+    outcomes = run_together(
+        lambda: store.delete_identity(record.id, user, event=DISCONNECT, keep_a_login=True),
+        lambda: store.delete_identity(other.id, user, event=DISCONNECT, keep_a_login=True),
+    )
+    assert sorted(map(str, outcomes)) == ["True", "last_login_method"]
+    assert len(store.list_for_user(user)) == 1
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_a_login_by_a_second_client_survives_the_end_of_the_first(any_side: Side, _: int) -> None:
+    """A login in the moment of a disconnect leaves a user behind whom no login finds any more."""
+    store = any_side.store
+    record, user = any_side.sign_up()
+    run_together(
+        lambda: store.delete_identity(record.id, user, event=DISCONNECT),
+        lambda: any_side.login(WORK, record=record),
+    )
+    assert [item.can_log_in for item in store.list_for_user(user)] == [True]
+    assert store.find(ANN).user_id == user
 
 
 def test_forgetting_a_user_leaves_nothing(side: Side) -> None:
