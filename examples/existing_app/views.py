@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required, login_user
@@ -12,6 +14,9 @@ from flask_oauth_accounts import current_oauth
 from .models import User, db
 
 site = Blueprint("site", __name__)
+
+OWN_PATH = re.compile(r"/[\w-][\w./?=&%-]*", re.ASCII)
+"""A path on this site; never ``//elsewhere``."""
 
 
 @site.get("/")
@@ -25,7 +30,9 @@ def sign_in() -> ResponseReturnValue:
         user = db.session.scalar(select(User).where(User.email == request.form["email"].strip().lower()))
         if user is not None and user.check_password(request.form["password"]):
             login_user(user)
-            return redirect(url_for("site.home"))
+            # An account that waits to be connected has sent its visitor here, and wants them back.
+            target = request.args.get("next", "")
+            return redirect(target if OWN_PATH.fullmatch(target) else url_for("site.home"))
         flash("E-mail address or password is wrong.")
     return render_template("sign_in.html")
 

@@ -50,6 +50,7 @@ def upgrade():
     sa.Column('issuer', sa.Text(), nullable=False),
     sa.Column('subject', sa.String(length=255).with_variant(mysql.VARCHAR(charset='utf8mb4', collation='utf8mb4_nopad_bin', length=255), 'mariadb').with_variant(mysql.VARCHAR(charset='utf8mb4', collation='utf8mb4_nopad_bin', length=255), 'mysql'), nullable=False),
     sa.Column('login_key', sa.String(length=64), nullable=True),
+    sa.Column('for_login', sa.Boolean(), nullable=True),
     sa.Column('email', sa.String(length=320), nullable=True),
     sa.Column('email_verified', sa.Boolean(), nullable=True),
     sa.Column('username', sa.String(length=255), nullable=True),
