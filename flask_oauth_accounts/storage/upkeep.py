@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -207,8 +206,7 @@ class UpkeepMixin(BaseStore):
         query = sa.select(*(c[name] for name in names)).order_by(c.id).limit(batch)
         query = query if after is None else query.where(c.id > after)
         rows = self._read(lambda connection: connection.execute(query).mappings().all())
-        updates: list[tuple[sa.Update, dict[str, Any]]] = []
-        statements = functools.cache(functools.partial(_create_update, access.table))
+        updates: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         unreadable = 0
         for row in rows:
             try:
@@ -219,11 +217,9 @@ class UpkeepMixin(BaseStore):
             if values:
                 old = {f"old_{name}": row[name] for name in ("id", "version", *values)}
                 new = {f"new_{name}": value for name, value in values.items()}
-                updates.append((statements(tuple(values)), {**old, **new}))
-        changed = 0
-        if updates:
-            # One transaction for the batch: a commit for each row would wait for the disk a hundred thousand times.
-            changed = self._write(lambda work: sum(work.connection.execute(*item).rowcount for item in updates))
+                updates.setdefault(tuple(values), []).append({**old, **new})
+        # One transaction for the batch: a commit for each row would wait for the disk a hundred thousand times.
+        changed = self._write(lambda work: _write_all(work, access.table, updates)) if updates else 0
         return Resealed(rows[-1]["id"] if len(rows) == batch else None, len(rows), changed, unreadable)
 
     def _reseal_row(self, access: TokenTable, row: Any, key_id: str) -> dict[str, str]:
@@ -233,6 +229,15 @@ class UpkeepMixin(BaseStore):
                 context = create_context(access.kind, name, row["user_id"], row["name"], row["account"])
                 values[name] = self.sealer.seal(self.sealer.unseal(row[name], context), context)
         return values
+
+
+def _write_all(work: Work, table: sa.Table, updates: dict[tuple[str, ...], list[dict[str, Any]]]) -> int:
+    """:param updates: names of the secrets → old and new values of each row. :return: the number of rows changed."""
+    changed = 0
+    for names, rows in updates.items():
+        count = work.connection.execute(_create_update(table, names), rows).rowcount
+        changed += count if count >= 0 else len(rows)  # some drivers do not count many statements at once
+    return changed
 
 
 def _create_update(table: sa.Table, names: tuple[str, ...]) -> sa.Update:

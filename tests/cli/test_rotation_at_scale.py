@@ -108,9 +108,9 @@ class Traffic:
         try:
             with self._app.app_context():
                 # At a pace, or eight busy threads of this process would leave the rotation none of its one processor.
-                while not self._done.wait(0.05):
+                while not self._done.wait(0.1):
                     self._refresh(1 + number + THREADS * chance.randrange(ROWS // THREADS))
-                    for _ in range(5):
+                    for _ in range(3):
                         self._read(1 + chance.randrange(ROWS))
         except BaseException as fault:
             self.faults.append(fault)
@@ -143,6 +143,7 @@ def rotate(app: Flask, *, code: int = 0) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("make_app", ["sqlite", "postgresql"], indirect=True)
 def test_a_hundred_thousand_rows_get_a_new_key_beside_live_traffic(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
