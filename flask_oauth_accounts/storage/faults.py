@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import exc
+from sqlalchemy.orm.exc import FlushError
 
 from ..errors import StorageUnavailable
 
@@ -14,6 +16,11 @@ _RETRY = {"40001", "40P01", 1213}
 _NO_PARENT = {"23503", 1452}
 _TAKEN = {"23505", 1062}
 _REFUSED = {1048, 1364, 4025}
+_COLUMN = (
+    re.compile(r"(?:[Cc]olumn|[Ff]ield) '(\w+)' (?:cannot|doesn't|at)"),  # MariaDB
+    re.compile(r"`(\w+)` at row"),
+    re.compile(r"NOT NULL constraint failed: \w+\.(\w+)"),  # SQLite
+)
 _NO_TABLE = {"42P01", "42703", 1146, 1054}
 
 
@@ -48,6 +55,26 @@ def is_unique_violation(error: BaseException) -> bool:
         return False
     text = str(error.orig)
     return bool(_codes(error) & _TAKEN) or "UNIQUE constraint failed" in text or "PRIMARY KEY must be unique" in text
+
+
+def is_unfit(error: BaseException) -> bool:
+    """Whether a row lacks a value that it must have, or has one in a form that does not fit."""
+    if not isinstance(error, exc.DBAPIError):
+        return isinstance(error, (exc.StatementError, FlushError))
+    if is_unique_violation(error) or is_missing_parent(error) or is_locked(error) or is_retryable(error):
+        return False
+    return isinstance(error, (exc.IntegrityError, exc.DataError)) or bool(_codes(error) & _REFUSED)
+
+
+def find_column(error: BaseException, names: Iterable[str]) -> str | None:
+    """Read out of a driver's error which column it is about.
+
+    :param names: of the columns that there are; nothing else of the text is given away, for it can hold values.
+    """
+    original = getattr(error, "orig", None)
+    told = getattr(getattr(original, "diag", None), "column_name", None)
+    said = {told, *(name for pattern in _COLUMN for name in pattern.findall(str(original)))}
+    return next((name for name in names if name in said), None)
 
 
 def is_missing_table(error: BaseException) -> bool:

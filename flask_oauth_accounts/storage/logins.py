@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import make_transient
 
+from ..errors import ConfigurationError
 from ..identity import Identity
 from ..protocols import ConcurrentLogin, Event, IdentityRecord
 from ..tokens import Protocol as TokenProtocol
 from ..tokens import join_scope
-from .faults import is_unique_violation
+from . import faults
 from .identities import IdentityMixin
 from .mixins import first_version
 from .rows import TokenTable
@@ -54,6 +55,7 @@ class LoginMixin(IdentityMixin):
         :param now: seconds since the epoch.
         :return: the row as written, and the owner's id.
         :raises ConcurrentLogin: if a unique key of identity or user stands in the way, or ``record`` is gone.
+        :raises ConfigurationError: if the table of the users does not take ``new_user``.
         :raises StorageUnavailable: if the database does not answer.
         """
         if new_user is None:
@@ -63,7 +65,7 @@ class LoginMixin(IdentityMixin):
         login = kind in _LOGIN_KINDS
 
         def write(work: Work) -> tuple[IdentityRecord, Any]:
-            owner = self.users.add(work, new_user) if new_user is not None else user_id
+            owner = user_id if new_user is None else self._add_user(work, new_user, identity.name)
             row = self._put_identity(work, identity, owner, record, can_log_in=can_log_in, login=login, now=now)
             if plain is not None:
                 self._put_token(
@@ -82,6 +84,23 @@ class LoginMixin(IdentityMixin):
 
         return self._write_unique(write, new_user)
 
+    def _add_user(self, work: Work, new_user: Any, name: str) -> Any:
+        """:raises ConfigurationError: if the user's table does not take the row; it holds none of its values."""
+        try:
+            return self.users.add(work, new_user)
+        except sa.exc.SQLAlchemyError as error:
+            if not faults.is_unfit(error):
+                raise
+            model = type(new_user)
+            attributes = {column.name: key for key, column in sa.inspect(model).columns.items()}
+            found = faults.find_column(error, attributes)
+        place = f"{model.__name__}.{attributes[found]}" if found else f"a column of {model.__name__}"
+        raise ConfigurationError(
+            f"the new user cannot be stored: {place} has no value, or one that does not fit; "
+            "override AccountPolicy.create_user to fill it, or give the column a default",
+            provider=name,
+        )
+
     def _write_unique(self, write: Callable[[Work], T], new_user: Any = None) -> T:
         """Write where a unique key decides a race.
 
@@ -96,7 +115,7 @@ class LoginMixin(IdentityMixin):
             except Exception as error:
                 if mapper is not None:
                     _forget_insert(new_user, mapper, before)
-                if isinstance(error, sa.exc.IntegrityError) and is_unique_violation(error):
+                if isinstance(error, sa.exc.IntegrityError) and faults.is_unique_violation(error):
                     raise ConcurrentLogin from error
                 raise
 
@@ -160,7 +179,7 @@ class LoginMixin(IdentityMixin):
             with work.connection.begin_nested():
                 return self._insert(work, table, values)
         except sa.exc.IntegrityError as error:
-            if not is_unique_violation(error):
+            if not faults.is_unique_violation(error):
                 raise
             # Somebody has inserted the same place in between: theirs is updated, the later consent wins.
             row_id = self._update_token(work, table, {**values, "version": table.c.version + 1}, where)

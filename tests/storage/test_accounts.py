@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from flask_oauth_accounts.errors import StorageUnavailable
+from flask_oauth_accounts.errors import ConfigurationError, StorageUnavailable
 from flask_oauth_accounts.identity import Identity
 from flask_oauth_accounts.protocols import ConcurrentLogin, Event, IdentityRecord
+from flask_oauth_accounts.storage.models import define_models
+from flask_oauth_accounts.storage.sqlalchemy import SQLAlchemyStore
+from flask_oauth_accounts.vault.keys import Key, KeyRing
 
 NOW = 1_700_000_000.0
 ANN = Identity(
@@ -89,6 +95,11 @@ def test_a_returning_user_costs_three_or_four_statements(host: Any) -> None:
         stored = host.store.load(user, "github", protocol="oauth2")
         assert len(sent) == 1
     assert (stored.token["access_token"], stored.token["refresh_token"]) == ("new", "refresh")
+    work = dataclasses.replace(ANN, name="work")
+    login(host, work, record=updated)
+    with counted(host) as sent:
+        login(host, work, record=host.store.find(work))
+        assert len(sent) <= (5 if host.engine.dialect.name == "mysql" else 4), sent
     with counted(host) as sent:
         host.store.connections(user)
         assert len(sent) == 2
@@ -359,6 +370,57 @@ def test_events_outlive_a_user_who_never_was(host: Any) -> None:
     assert [item.event.error for item in events][-1] == "mismatching_state"
     assert host.store.list_events(before_id=events[0].id, limit=1) == events[1:2]
     assert host.store.list_events(since=10**10) == []
+
+
+class StrictBase(DeclarativeBase):
+    """The metadata of an application whose users need more than a provider tells."""
+
+
+class StrictUser(StrictBase):
+    __tablename__ = "strict_users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str | None] = mapped_column(sa.String(320), unique=True)
+    tenant: Mapped[str] = mapped_column("tenant_code", sa.String(8))
+    age: Mapped[int | None] = mapped_column(sa.CheckConstraint("age < 150"))
+    plan: Mapped[str | None] = mapped_column(sa.Enum("free", "paid", name="strict_plan", validate_strings=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({}, r"StrictUser\.tenant "),
+        ({"tenant": "x", "age": 999}, "a column of StrictUser "),
+        ({"tenant": "x", "plan": "gold"}, "StrictUser"),
+    ],
+    ids=["missing", "checked", "odd"],
+)
+def test_a_user_model_that_needs_more_than_a_provider_tells_says_so(
+    database_url: str, values: dict[str, Any], named: str
+) -> None:
+    """The operator looks for a database that is down, or finds a user's address in the log."""
+    engine = sa.create_engine(database_url)
+    models = define_models(StrictBase, StrictUser, KeyRing([Key("k1", b"1" * 32)]))
+    StrictBase.metadata.create_all(engine)
+    store = SQLAlchemyStore(models, engine=lambda: engine, sealer=models.OAuth2Token._oauth_sealer)
+
+    def sign_up(**columns: Any) -> Any:
+        user = StrictUser(email="ann@example.com", **columns)
+        return store.record_login(
+            ANN, protocol="oauth2", token=TOKEN, requested_scope=None, kind="signup", new_user=user, now=NOW
+        )
+
+    with pytest.raises(ConfigurationError, match=r"AccountPolicy\.create_user") as caught:
+        sign_up(**values)
+    text = "".join(traceback.format_exception(caught.value))
+    assert re.search(named, str(caught.value))
+    assert "ann@example.com" not in text.replace('email="ann@example.com"', "")
+    assert caught.value.provider == "github"
+    assert store.find(ANN) is None
+    sign_up(tenant="x")
+    with pytest.raises(ConcurrentLogin):
+        sign_up(tenant="y")
+    store.dispose()
+    engine.dispose()
 
 
 def test_a_user_model_that_needs_more_says_so(host: Any) -> None:
