@@ -59,7 +59,7 @@ class Logins(ApiCalls):
         return hash_key(self.name, secret)[:32]
 
     def _take_flow(self, secret: str, purposes: Collection[str]) -> PendingFlow:
-        """:raises MismatchingStateError: if there is none, or it belongs to another browser, provider or purpose."""
+        """:raises MismatchingStateError: if it is not there, or of another browser, provider, purpose or user."""
         flow: PendingFlow | None = self._runtime.flows().take(self._flow_key(secret))
         browser = browser_id(self._runtime.session(), create=False)
         refused = self._mismatch()
@@ -67,6 +67,8 @@ class Logins(ApiCalls):
             raise refused(provider=self.name)
         if not same_text(flow.browser, hash_key(browser)[:32]) or flow.purpose not in purposes:
             raise refused(provider=self.name)
+        if flow.user_id is not None and str(self._runtime.current_user_id()) != flow.user_id:
+            raise refused(description="another user is logged in than the one who started", provider=self.name)
         if flow.expires_at <= self._runtime.clock():
             raise ExpiredFlowError(provider=self.name)
         return flow

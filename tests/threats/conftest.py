@@ -342,6 +342,7 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         site.log_in(site.browser())
         for table in ("oauth_event", *reversed(TABLES)):
             site.execute(f"DELETE FROM {table}")
+        site.execute("DELETE FROM sqlite_sequence")
         with closing(sqlite3.connect(site.database)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         shutil.copy(site.database, folder / "template.db")
