@@ -223,6 +223,7 @@ class StoredToken:
     :ivar retry_at: seconds since the epoch before which no refresh is tried again.
     :ivar failures: refreshes that failed in a row.
     :ivar unreadable: the sealed secrets do not open; ``token`` is empty then.
+    :ivar updated_at: seconds since the epoch of the last change; for a dead token, since when it is dead.
     """
 
     id: Any
@@ -245,6 +246,7 @@ class StoredToken:
     failures: int = 0
     last_error: str | None = None
     unreadable: bool = False
+    updated_at: float | None = None
 
     @property
     def lifetime(self) -> int | None:

@@ -26,6 +26,7 @@ class Connection:
     :ivar scope: as granted.
     :ivar renewable: the access token can be had anew without the user, or never ends.
     :ivar can_disconnect: ``False`` for the last way to log in.
+    :ivar ended_at: seconds since the epoch at which the provider was found to accept the grant no more.
     """
 
     record: IdentityRecord
@@ -37,6 +38,7 @@ class Connection:
     scope: str | None = None
     renewable: bool = False
     can_disconnect: bool = True
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def create_connection(record: IdentityRecord, tokens: Iterable[StoredToken], *, 
         scope=best.scope,
         renewable=best.expires_at is None or bool(best.token.get("refresh_token")),
         can_disconnect=can_disconnect,
+        ended_at=best.updated_at if best.status != "active" else None,
     )
 
 

@@ -18,8 +18,8 @@ from .context import (
     PersonView,
     ProviderView,
     create_csrf_view,
-    create_lost_provider_view,
     create_provider_view,
+    describe_provider,
     find_client,
     get_person,
     list_providers,
@@ -193,9 +193,7 @@ def _create_account_view(connection: Connection, all_of_them: list[Connection]) 
     record = connection.record
     identity = record.identity
     registered = _is_registered(identity.name)
-    provider = (
-        create_provider_view(find_client(identity.name)) if registered else create_lost_provider_view(identity.name)
-    )
+    provider = describe_provider(identity.name)
     title = identity.email or identity.username or identity.display_name or identity.subject
     health, text = _describe_health(connection, provider, registered=registered)
     return AccountView(
@@ -227,7 +225,7 @@ def _describe_health(connection: Connection, provider: ProviderView, *, register
     if not registered:
         return "waiting", translate("This service is not offered here any more.")
     if connection.status in ("reauth_required", "revoked"):
-        return "reconnect", translate("%(provider)s has stopped accepting our access.", provider=provider.label)
+        return "reconnect", _describe_end(connection.ended_at, provider.label)
     if connection.status == "no_token":
         return "reconnect", translate("We have no access to %(provider)s.", provider=provider.label)
     if connection.retry_at is not None and connection.last_error:
@@ -239,6 +237,13 @@ def _describe_health(connection: Connection, provider: ProviderView, *, register
             return "reconnect", translate("Our access ended %(when)s.", when=describe_time(connection.expires_at))
         return "ok", translate("Connected. Our access ends %(when)s.", when=describe_time(connection.expires_at))
     return "ok", translate("Connected and working.")
+
+
+def _describe_end(seconds: float | None, provider: str) -> str:
+    if seconds is None:
+        return translate("%(provider)s has stopped accepting our access.", provider=provider)
+    when = describe_time(seconds)
+    return translate("%(provider)s stopped accepting our access %(when)s.", provider=provider, when=when)
 
 
 def _describe_history(connection: Connection) -> str:

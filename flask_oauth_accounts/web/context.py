@@ -109,8 +109,15 @@ def create_provider_view(client: Any, *, next_url: str | None = None) -> Provide
     )
 
 
-def create_lost_provider_view(name: str) -> ProviderView:
-    """:return: the view of a provider that was removed from the configuration and still has accounts (L14)."""
+def describe_provider(name: str) -> ProviderView:
+    """:return: the view of a provider that a page speaks of. One that is not registered any more, or is not set up, may
+    still have accounts (L14): it has its name and no addresses.
+    """
+    if name in get_state().oauth.list_names():
+        try:
+            return create_provider_view(find_client(name))
+        except ConfigurationError as error:
+            logger.error("%r is not set up: %s", name, error.operator_message)  # noqa: TRY400
     return ProviderView(name=name, label=name, initial=make_initials(name)[:1], css_class=css_class(name))
 
 

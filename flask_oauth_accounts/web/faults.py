@@ -35,7 +35,7 @@ from ..registry import get_state
 from ..remote_app.adapters import find_current_user
 from ..signals import login_failed
 from . import links
-from .context import create_page_context, list_providers, render
+from .context import create_page_context, describe_provider, list_providers, render
 from .guards import LoginRequiredError
 from .negotiation import create_problem, error_code, wants_json
 from .words import mark, translate
@@ -264,6 +264,7 @@ def _render_page(error: OAuthError, status: int) -> Response:
     others = [] if "_user_id" in session or isinstance(error, PageError) else list_providers(without=name)
     values = {
         "title": _choose_title(error, status),
+        "provider": describe_provider(name) if name else None,
         "message": translate(error.visitor_message),
         "said": _quote(error),
         "code": error_code(error),

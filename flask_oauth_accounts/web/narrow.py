@@ -7,7 +7,7 @@ from typing import Any
 from flask import make_response, request, url_for
 
 from ..errors import InsufficientScopeError
-from .context import find_client, render
+from .context import create_provider_view, find_client, render
 from .guards import login_required
 from .negotiation import create_problem, wants_json
 from .sessions import get_user_id
@@ -36,6 +36,7 @@ def narrow(id: str) -> Any:
             "%(provider)s has given us fewer permissions than this needs, although we asked for them.",
             provider=client.display_name,
         ),
+        provider=create_provider_view(client),
         code=error.code,
         status=error.status,
         retry_url=again,

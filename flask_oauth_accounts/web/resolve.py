@@ -15,9 +15,7 @@ from . import csrf, links
 from .addresses import check_next, resolve_target
 from .context import (
     create_csrf_view,
-    create_lost_provider_view,
-    create_provider_view,
-    find_client,
+    describe_provider,
     get_person,
     list_providers,
     render,
@@ -91,10 +89,7 @@ def _describe(pending: PendingLink) -> dict[str, Any]:
 
 def _create_page(pending: PendingLink) -> str:
     identity = pending.identity
-    registered = identity.name in get_state().oauth.list_names()
-    provider = (
-        create_provider_view(find_client(identity.name)) if registered else create_lost_provider_view(identity.name)
-    )
+    provider = describe_provider(identity.name)
     values: dict[str, Any] = {"provider": provider, "resolve_url": url_for(".resolve")}
     person = get_person()
     if person is not None:

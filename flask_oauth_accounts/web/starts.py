@@ -24,6 +24,8 @@ from .words import translate
 
 _PROMPTS = frozenset({"none", "login", "consent", "select_account", "create"})
 _HINT_LENGTH = 255
+_MANY = 8
+"""So many providers go into one column."""
 _USES = {"login": CONNECT, "api": CONNECT_API}
 
 
@@ -37,6 +39,7 @@ def login_page() -> Any:
     return render(
         "login.html",
         providers=providers,
+        wide=len(providers) > _MANY,
         person=get_person(),
         accounts_url=url_for(".accounts"),
         message=message,

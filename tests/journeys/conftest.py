@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ARTEFACTS = Path(__file__).resolve().parents[1] / "artefacts"
 KINDS = {"photos": "oauth1", "code": "oauth2", "company": "oidc"}
 LABELS = {"photos": "Photo Album", "code": "Code Forge", "company": "Company"}
-COLORS = {"photos": "#0063dc", "code": "#181717", "company": "#e8710a"}
 
 
 class Place(SimpleNamespace):

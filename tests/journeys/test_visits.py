@@ -115,7 +115,7 @@ def test_a_dead_grant_is_reconnected(place: Any, visitor: Page, log_in: Any, con
     assert heading(visitor) == "Please connect again"
     look(visitor, "error-reconnect")
     visitor.goto(f"{place.url}/accounts")
-    assert "Code Forge has stopped accepting our access." in visitor.get_by_role("main").inner_text()
+    assert "Code Forge stopped accepting our access just now." in visitor.get_by_role("main").inner_text()
     look(visitor, "accounts-dead")
     visitor.get_by_role("link", name="Reconnect Code Forge account").click()
     consent(visitor, "bob")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -183,7 +184,10 @@ def test_dead_access_is_said_in_words(site: Any) -> None:
     page = browser.get("/profile/two")
     assert page.status_code == 403
     assert "/reconnect/" in page.text
-    assert "has stopped accepting our access" in browser.get("/accounts").text
+    with site.app.app_context():
+        site.db.session.query(site.accounts.models.OAuth2Token).update({"updated_at": time.time() - 3 * 86400})
+        site.db.session.commit()
+    assert "stopped accepting our access 3 days ago." in browser.get("/accounts").text
     assert list_accounts(browser)[0]["status"] == "reauth_required"
 
 
