@@ -15,6 +15,12 @@ from ..errors import ProviderResponseError, ProviderUnavailable
 from .origins import place_of
 
 _LONGEST_WAIT = 86400.0
+_SECRET_FIELDS = frozenset(
+    {"code", "code_verifier", "refresh_token", "access_token", "token", "assertion", "client_secret"}
+    | {"client_assertion", "password", "subject_token"}
+)
+_SHORTEST = 4
+"""Characters; what is shorter cannot be told from the words around it."""
 
 
 def check_status(response: requests.Response, provider: str) -> None:
@@ -29,6 +35,23 @@ def check_status(response: requests.Response, provider: str) -> None:
             provider=provider,
             retry_after=parse_retry_after(response.headers.get("Retry-After")),
         )
+
+
+def hide_sent(text: object, response: requests.Response, *secrets: str | None) -> str:
+    """Take out of a provider's words what it repeats of our request: codes, verifiers, tokens, passwords.
+
+    :param text: such as ``error_description``.
+    :param response: the answer that holds it.
+    :param secrets: further values, such as the client secret.
+    :return: the text with ``…`` in the place of each secret.
+    """
+    sent = getattr(response.request, "body", None)
+    form = sent.decode("utf-8", "replace") if isinstance(sent, bytes) else sent if isinstance(sent, str) else ""
+    values = [value for name, value in parse_qsl(form) if name in _SECRET_FIELDS]
+    result = "" if text is None else str(text)
+    for value in sorted({value for value in (*values, *secrets) if value and len(value) >= _SHORTEST}, key=len)[::-1]:
+        result = result.replace(value, "…")
+    return result
 
 
 def parse_retry_after(value: str | None, *, now: float | None = None) -> float | None:

@@ -20,6 +20,7 @@ from ..errors import (
 from ..identity import UserInfo
 from ..protocols import Clock
 from ..tokens import Secret, TokenDict, parse_token_answer
+from .answers import hide_sent
 from .authentication import authenticate
 from .base import ClientConfig, config_key
 from .openid import OpenIDSupport
@@ -182,7 +183,7 @@ class OAuth2Client:
                 raise InvalidClientError(provider=name) from None
             raise
         if isinstance(payload, Mapping) and payload.get("error"):
-            self._raise_error(payload, response.status_code)
+            self._raise_error(payload, response)
         if response.status_code == 401:
             raise InvalidClientError(provider=name)
         if response.status_code >= 400:
@@ -191,16 +192,16 @@ class OAuth2Client:
             )
         return payload
 
-    def _raise_error(self, payload: Mapping[str, Any], status: int) -> NoReturn:
-        name = self.config.name
+    def _raise_error(self, payload: Mapping[str, Any], response: requests.Response) -> NoReturn:
+        name, secret = self.config.name, self.config.client_secret
         error, description = payload["error"], payload.get("error_description")
         if isinstance(error, Mapping):  # Facebook's form
             description = error.get("message")
             error = error.get("type") or error.get("code")
-        code = clean_text(error, 100)
+        code = clean_text(hide_sent(error, response, secret), 100)
         code = _SYNONYMS.get(code, code)
-        text = clean_text(description)
-        if code in _OPERATOR_FAULTS or (status == 401 and code != "invalid_grant"):
+        text = clean_text(hide_sent(description, response, secret))
+        if code in _OPERATOR_FAULTS or (response.status_code == 401 and code != "invalid_grant"):
             keys = f"{config_key(name, 'client_id')} and {config_key(name, 'client_secret')}"
             raise InvalidClientError(
                 f"the provider answered {code}: {text or 'no description'}. Compare {keys} with the provider's console",

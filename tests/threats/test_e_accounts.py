@@ -55,9 +55,7 @@ def test_e02_only_true_is_verified(make_site: Any, evil: Any, verified: Any) -> 
 def test_e03_a_local_account_that_claims_the_address(make_site: Any) -> None:
     """Whoever registers a victim's address first would share the victim's account later."""
     site = make_site(OAUTH_ACCOUNTS_LINK_BY_EMAIL="verified")
-    site.execute(
-        "INSERT INTO oauth_user (id, email, email_verified, is_active) VALUES (77, 'alice@example.com', 0, 1)"
-    )
+    site.execute("INSERT INTO oauth_user (id, email, email_verified, is_active) VALUES (77, 'alice@example.com', 0, 1)")
     browser = site.browser()
     site.log_in(browser, "three", "alice")
     assert site.who(browser) != "77"
@@ -375,9 +373,7 @@ def test_e27_the_answer_does_not_tell_who_is_here(make_site: Any) -> None:
     site = make_site(OAUTH_ACCOUNTS_SIGNUP="closed")
     site.provider.add_user(DevUser("n", "nobody", "nobody@example.com", email_verified=True))
     unknown = site.log_in(site.browser(), "three", "nobody")
-    site.execute(
-        "INSERT INTO oauth_user (id, email, email_verified, is_active) VALUES (5, 'alice@example.com', 1, 1)"
-    )
+    site.execute("INSERT INTO oauth_user (id, email, email_verified, is_active) VALUES (5, 'alice@example.com', 1, 1)")
     known = site.log_in(site.browser(), "three", "alice")
     hint = site.browser()
     pages = {
