@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import secrets
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -137,7 +138,13 @@ class MemoryTokenStore:
 
     def _end(self, row: StoredToken, status: str, error: str | None, dropped: Sequence[str]) -> None:
         token = TokenDict({key: value for key, value in row.token.items() if key not in dropped})
-        ended: dict[str, Any] = {**_HEALTHY, "status": status, "last_error": error, "token": token}
+        ended: dict[str, Any] = {
+            **_HEALTHY,
+            "status": status,
+            "last_error": error,
+            "token": token,
+            "updated_at": time.time(),
+        }
         self._put(dataclasses.replace(row, **ended, version=row.version + 1))
 
     def iter_tokens(
@@ -167,7 +174,8 @@ class MemoryTokenStore:
 
     def _put_token(self, row: StoredToken, token: TokenDict, now: float, **values: Any) -> StoredToken:
         values = {**_HEALTHY, **values, "expires_at": token.get("expires_at"), "scope": token.get("scope")}
-        return self._put(dataclasses.replace(row, **values, token=token, issued_at=int(now), version=row.version + 1))
+        values |= {"issued_at": int(now), "updated_at": now, "version": row.version + 1}
+        return self._put(dataclasses.replace(row, **values, token=token))
 
     def _put(self, row: StoredToken) -> StoredToken:
         self._tokens[row.protocol, row.id] = row

@@ -135,7 +135,6 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         if not self._update_version(stored, {**columns, **sealed}):
             return None
         merged = access.create_token({**stored.token, **plain})
-        del columns["updated_at"]
         shown = {name: value for name, value in columns.items() if name in StoredToken.__dataclass_fields__}
         return dataclasses.replace(stored, token=merged, unreadable=False, **shown)
 

@@ -104,10 +104,12 @@ def test_a_new_login_replaces_the_row_and_revives_it(contract: Any) -> None:
     first = save(contract, user, "42")
     assert contract.store.mark_reauth_required(first, error="invalid_grant")
     assert load(contract, user).status == "reauth_required"
+    assert load(contract, user).updated_at > 0
     again = save(contract, user, "42", access_token="new", refresh_token="newer")
     assert again.id == first.id
     assert again.version > first.version + 1
     assert (again.status, again.last_error, again.failures, again.retry_at) == ("active", None, 0, None)
+    assert again.updated_at == NOW
     assert (again.lease_owner, again.lease_expires_at) == (None, None)
     assert (again.token["access_token"], again.token["refresh_token"]) == ("new", "newer")
 
@@ -184,6 +186,7 @@ def test_commit_writes_the_token_and_ends_the_claim(contract: Any) -> None:
     assert (written.token["access_token"], written.token["refresh_token"]) == ("new", "rotated")
     assert (written.version, written.expires_at, written.issued_at) == (stored.version + 1, NOW + 7200, NOW + 10)
     assert (written.lease_owner, written.lease_expires_at) == (None, None)
+    assert (claimed.updated_at, written.updated_at) == (NOW, NOW + 10)
 
 
 def test_commit_is_fenced_by_the_version_not_the_lease(contract: Any) -> None:
