@@ -144,10 +144,9 @@ class _Check:
 
     def _describe_consent(self) -> tuple[str, dict[str, str]]:
         stored = self._stored
-        target, query = describe_target(self._name, stored)
+        target = describe_target(self._name, stored)
         next_url = _find_next()
-        if next_url:
-            query["next"] = next_url
+        query = {"next": next_url} if next_url else {}
         if self._needed:
             place = f"consent:{self._user_id}:{target}"
             query["scope"] = self._state.accounts.seal(" ".join(sorted(self._needed)), place)

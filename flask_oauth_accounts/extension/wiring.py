@@ -108,22 +108,14 @@ def create_reauthorize_url(app: Flask) -> Callable[[str, StoredToken], str | Non
     """Build the function that gives the address at which a user can consent again, by GET."""
 
     def reauthorize_url(name: str, stored: StoredToken) -> str | None:
-        target, query = describe_target(name, stored)
-        return reconnect_url(app, target, **query)
+        return reconnect_url(app, describe_target(name, stored))
 
     return reauthorize_url
 
 
-def describe_target(name: str, stored: StoredToken | None) -> tuple[str, dict[str, str]]:
-    """Say what is to be reconnected: the identity, by way of this client; two clients may share one identity.
-
-    :param name: of the client.
-    :param stored: its token, where there is one.
-    :return: what :func:`reconnect_url` takes.
-    """
-    if stored is None or stored.identity_id is None:
-        return name, {}
-    return str(stored.identity_id), {"via": name}
+def describe_target(name: str, stored: StoredToken | None) -> str:
+    """:return: what is to be reconnected, for :func:`reconnect_url`: an identity, or whichever this client has."""
+    return name if stored is None or stored.identity_id is None else str(stored.identity_id)
 
 
 def reconnect_url(app: Flask, target: Any, **query: str) -> str | None:

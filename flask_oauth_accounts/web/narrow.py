@@ -11,7 +11,7 @@ from .context import create_provider_view, find_client, render
 from .guards import login_required
 from .negotiation import create_problem, wants_json
 from .sessions import get_user_id
-from .starts import find_connection, find_way
+from .starts import find_connection
 from .words import translate
 
 
@@ -21,10 +21,9 @@ def narrow(id: str) -> Any:
 
     :param id: of the identity, or the name of a client; with the query of the page that asks for consent.
     """
-    user_id = get_user_id()
-    connection = find_connection(user_id, id)
-    client = find_client(id) if connection is None else find_way(user_id, connection)
-    query: dict[str, Any] = {key: request.args[key] for key in ("next", "scope", "via") if key in request.args}
+    connection = find_connection(get_user_id(), id)
+    client = find_client(id if connection is None else connection.record.identity.name)
+    query: dict[str, Any] = {key: request.args[key] for key in ("next", "scope") if key in request.args}
     again = url_for(".reconnect", id=id, **query)
     error = InsufficientScopeError(provider=client.name)
     if wants_json():

@@ -133,14 +133,14 @@ def reconnect(id: str) -> Any:
     if connection is None:
         return _offer_to_connect(id)
     identity = connection.record.identity
-    client = find_way(user_id, connection)
+    client = find_client(identity.name)
     return _start(
         client,
         purpose=RECONNECT,
         next_url=read_next(),
         user_id=user_id,
         subject=identity.subject,
-        scopes=_choose_scopes(client, user_id, connection, f"consent:{user_id}:{id}"),
+        scopes=_choose_scopes(client, connection, f"consent:{user_id}:{id}"),
     )
 
 
@@ -158,24 +158,7 @@ def find_connection(user_id: Any, id: str) -> Connection | None:
     return max(named, key=lambda item: item.record.last_login_at or 0, default=None)
 
 
-def find_way(user_id: Any, connection: Connection) -> Any:
-    """Find the client by which a connection is to be renewed: the one that ``via`` names, else the identity's own.
-
-    Several clients of one provider share its identities. Another one than the identity's own is taken only where it
-    has a token of this very account already, so that a link cannot add anything.
-    """
-    own = connection.record.identity
-    name = request.args.get("via")
-    if name is None or name == own.name:
-        return find_client(own.name)
-    client = find_client(name)
-    stored = get_state().accounts.vault.load(user_id, name, own.subject, protocol=client.protocol)
-    if stored is None or stored.identity_id != connection.record.id:
-        raise UnknownConnectionError(provider=name)
-    return client
-
-
-def _choose_scopes(client: Any, user_id: Any, connection: Connection, place: str) -> list[str]:
+def _choose_scopes(client: Any, connection: Connection, place: str) -> list[str]:
     """The configured scopes, those granted already, and those that the application's code has sealed into the link.
 
     :param place: what the sealed text is bound to.
@@ -187,10 +170,7 @@ def _choose_scopes(client: Any, user_id: Any, connection: Connection, place: str
         wanted = get_state().keys.unseal(sealed, place)
     except SealedValueError as error:
         raise CallbackError(description="the parameter 'scope' was not made here") from error
-    own = connection.record.identity
-    stored = get_state().accounts.vault.load(user_id, client.name, own.subject, protocol=client.protocol)
-    granted = parse_scope(stored.scope) if stored is not None else frozenset()
-    return sorted(parse_scope(client.scope) | granted | parse_scope(wanted))
+    return sorted(parse_scope(client.scope) | parse_scope(connection.scope) | parse_scope(wanted))
 
 
 def _offer_to_connect(name: str) -> Any:

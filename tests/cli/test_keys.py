@@ -128,6 +128,28 @@ def test_a_secret_that_no_key_opens_is_counted_and_left(make_site: MakeSite) -> 
     assert lost.load(1).token["access_token"] == "a1-0"
 
 
+def test_a_refresh_in_the_very_moment_of_the_rotation_wins(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old token would be written over the one that has just come from the provider."""
+    fill(make_site(OAUTH_ACCOUNTS_KEYS=[OLD]), 3)
+    site = make_site(OAUTH_ACCOUNTS_KEYS=[NEW, OLD])
+    store = type(site.accounts.store)
+    reseal_row, written = store._reseal_row, []
+
+    def meanwhile(self: Any, access: Any, row: Any, key_id: str) -> Any:
+        values = reseal_row(self, access, row, key_id)
+        if (access.protocol, row["user_id"]) == ("oauth2", 2) and not written:
+            written.append(True)
+            site.accounts.vault.save(2, "two", token(2, 7), protocol="oauth2")
+        return values
+
+    monkeypatch.setattr(store, "_reseal_row", meanwhile)
+    assert "5 rows are sealed" in site.run("keys", "rotate").output
+    assert site.load(2).token["refresh_token"] == "r2-7"
+    site.run("keys", "drop", "old")
+
+
 def test_a_rotation_beside_live_traffic_loses_no_write(make_site: MakeSite) -> None:
     """A refresh that is written while the row is sealed anew would be overwritten by the old token."""
     fill(make_site(OAUTH_ACCOUNTS_KEYS=[OLD]), 10)
