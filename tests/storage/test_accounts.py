@@ -362,6 +362,22 @@ def test_d1_a_disconnect_beside_flushed_rows_stays_done(host: Any, end: str) -> 
     assert host.store.tokens_for_user(user) == []
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_d1_the_way_in_is_inherited_beside_flushed_rows(host: Any, end: str) -> None:
+    """The client that is left logs nobody in any more, because the host rolled its own work back."""
+    record, user = sign_up(host)
+    second, _ = login(host, dataclasses.replace(ANN, name="work"), record=record)
+    with Session(host.engine) as session:
+        host.session = session
+        session.add(host.user_model(name="pending"))
+        session.flush()
+        assert host.store.delete_identity(record.id, user, event=Event("disconnect", "success"), keep_a_login=True)
+        getattr(session, end)()
+        host.session = None
+    assert host.store.find(ANN) == second
+    assert host.store.list_for_user(user) == [second]
+
+
 def test_events_outlive_a_user_who_never_was(host: Any) -> None:
     """A failed login could not be recorded."""
     host.store.record(Event("login", "failure", "github", None, None, "", "mismatching_state"))
