@@ -135,7 +135,8 @@ def test_a_refresh_in_the_very_moment_of_the_rotation_wins(
     fill(make_site(OAUTH_ACCOUNTS_KEYS=[OLD]), 3)
     site = make_site(OAUTH_ACCOUNTS_KEYS=[NEW, OLD])
     store = type(site.accounts.store)
-    reseal_row, written = store._reseal_row, []
+    reseal_row = store._reseal_row
+    written: list[bool] = []
 
     def meanwhile(self: Any, access: Any, row: Any, key_id: str) -> Any:
         values = reseal_row(self, access, row, key_id)
