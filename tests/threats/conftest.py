@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import pytest
-from flask import Flask, jsonify
+from flask import Flask, jsonify, request
 from flask.testing import FlaskClient
 from flask_login import current_user
 from werkzeug.test import TestResponse
 
-from flask_oauth_accounts import current_oauth, oauth_bp
+from flask_oauth_accounts import OAuthError, current_oauth, oauth_bp
 from flask_oauth_accounts.testing import DevProvider
 
 KINDS = {"one": "oauth1", "two": "oauth2", "three": "oidc"}
@@ -320,6 +320,7 @@ class Bench:
         app.register_blueprint(oauth_bp, **({"url_prefix": url_prefix} if url_prefix else {}))
         app.add_url_rule("/whoami", "whoami", _whoami)
         app.add_url_rule("/api/<name>", "api", _api)
+        app.add_url_rule("/fetch/<name>", "fetch", _fetch)
         return Site(app, self.provider, folder, evil)
 
 
@@ -330,6 +331,15 @@ def _whoami() -> Any:
 def _api(name: str) -> Any:
     """An application's own view that uses the token of whoever is logged in."""
     return jsonify(getattr(current_oauth, name).get("echo").json())
+
+
+def _fetch(name: str) -> Any:
+    """An application's own view that asks the provider for an address of the visitor's choice."""
+    try:
+        answer = getattr(current_oauth, name).get(request.args["url"])
+    except OAuthError as error:
+        return jsonify(error=error.code)
+    return jsonify(status=answer.status_code, text=answer.text[:1000])
 
 
 @pytest.fixture(scope="session")
