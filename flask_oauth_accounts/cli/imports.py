@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -121,7 +122,7 @@ class Importer:
         store = self._accounts.store
         record = store.find(identity)
         store.record_login(
-            identity if record is None else record.identity,
+            identity if record is None else dataclasses.replace(record.identity, name=client.name),
             protocol=client.protocol,
             token=token,
             requested_scope=None,
