@@ -95,6 +95,25 @@ def test_an_application_overrides_a_template(site: Any, tmp_path: Path) -> None:
     assert "Continue with" in text
 
 
+def test_three_macros_are_enough(site: Any, tmp_path: Path) -> None:
+    """An application that restyles the three pieces it knows of would get server errors from the others."""
+    folder = tmp_path / "templates" / "oauth_accounts"
+    folder.mkdir(parents=True)
+    (folder / "_macros.html").write_text(
+        "{% macro provider_button(provider, label, url, csrf=none, next_url=none) %}<b>{{ label }}</b>{% endmacro %}"
+        "{% macro account(account, csrf, words) %}<li>{{ account.title }}</li>{% endmacro %}"
+        "{% macro notice(kind, text) %}<p>{{ text }}</p>{% endmacro %}"
+    )
+    site.app.jinja_loader.searchpath.insert(0, str(tmp_path / "templates"))
+    browser = site.browser()
+    pages = [browser.get("/login"), browser.get("/authorize/two?state=x")]
+    site.log_in(browser)
+    pages += [browser.get(path) for path in ("/login", "/login/two", "/profile/two", "/accounts")]
+    assert [page.status_code for page in pages] == [200, 400, 200, 200, 200, 200]
+    assert "<b>Continue with Two</b>" in pages[0].text
+    assert all('name="csrf_token"' in page.text for page in pages[-2:])
+
+
 def test_f03_f04_profiles_are_text(site: Any, make_site: Callable[..., Any]) -> None:
     """A profile at the provider could run a script on our pages."""
     hostile = '"><script>alert(1)</script>'
