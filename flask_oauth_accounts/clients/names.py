@@ -30,6 +30,7 @@ CONFIG_KEYS = [
     "end_session_endpoint",
     "allowed_hosts",
     "display_name",
+    "id_token_signing_algs",
 ]
 
 _ARGUMENTS = frozenset(CONFIG_KEYS) | frozenset(
@@ -41,7 +42,6 @@ _ARGUMENTS = frozenset(CONFIG_KEYS) | frozenset(
         "compliance_fix",
         "jwks",
         "client_cls",
-        "id_token_signing_algs",
         "issuer_aliases",
         "userinfo_params",
         "token_response_identity",

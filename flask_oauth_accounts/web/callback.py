@@ -13,7 +13,7 @@ from flask import current_app, make_response, redirect, request, url_for
 from werkzeug.exceptions import MethodNotAllowed
 
 from ..accounts import Outcome, Visitor
-from ..errors import EmailTakenError, MismatchingStateError
+from ..errors import ConfigurationError, EmailTakenError, MismatchingStateError
 from ..flow import CONNECT, CONNECT_API, LOGIN, RECONNECT
 from ..registry import get_state
 from ..signals import login_succeeded
@@ -98,7 +98,7 @@ def _complete(client: Any, finished: Any) -> Outcome:
             for_login=not for_api,
         )
     except Exception as error:
-        if is_storage_fault(error):
+        if is_storage_fault(error) or isinstance(error, ConfigurationError):
             _give_back(client, finished.token)
         raise
     return outcome

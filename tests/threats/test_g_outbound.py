@@ -67,7 +67,9 @@ def test_g07_g19_protocol_endpoints_that_redirect(make_site: Any, evil: Any, pat
 
 
 @pytest.mark.parametrize("endpoint", ["token_endpoint", "jwks_uri", "authorization_endpoint", "userinfo_endpoint"])
-@pytest.mark.parametrize("address", ["http://169.254.169.254/x", "https://[::1]/x", "file:///etc/passwd", 5, "https://u:p@x.example/"])
+@pytest.mark.parametrize(
+    "address", ["http://169.254.169.254/x", "https://[::1]/x", "file:///etc/passwd", 5, "https://u:p@x.example/"]
+)
 def test_g08_g11_metadata_that_points_into_our_network(make_site: Any, endpoint: str, address: Any) -> None:
     """A hostile document would let us ask our own servers, or speak in the clear."""
     site = make_site(THREE_CLIENT_KWARGS={"default_timeout": 1}, OAUTH_ACCOUNTS_HTTP_TIMEOUT=0.5)

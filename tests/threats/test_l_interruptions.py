@@ -19,7 +19,9 @@ OAUTH2 = pytest.mark.parametrize("name", ["two", "three"])
 
 
 @OAUTH2
-@pytest.mark.parametrize("error", ["access_denied", "login_required", "server_error", "temporarily_unavailable", "never_heard_of"])
+@pytest.mark.parametrize(
+    "error", ["access_denied", "login_required", "server_error", "temporarily_unavailable", "never_heard_of"]
+)
 def test_l01_the_provider_says_no(site: Any, browser: Any, name: str, error: str) -> None:
     """Somebody who changed their mind would see a server error, or could not try again."""
     callback = site.change(site.callback(browser, name), error=error, code=None)
@@ -214,7 +216,10 @@ def test_l20_the_first_visitors_together(site: Any) -> None:
     """A restart under load would ask the provider for its metadata many times at once."""
     answers: list[int] = []
     browsers = [site.browser() for _ in range(8)]
-    threads = [threading.Thread(target=lambda b=browser: answers.append(b.get("/login/three").status_code)) for browser in browsers]
+    threads = [
+        threading.Thread(target=lambda b=browser: answers.append(b.get("/login/three").status_code))
+        for browser in browsers
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -236,7 +241,12 @@ def test_l22_below_a_prefix(make_site: Any, name: str, how: str) -> None:
     assert callback.startswith(f"/sub/authorize/{name}")
     finished = browser.get(callback.removeprefix("/sub") if base else callback, **base)
     assert finished.headers["Location"] == f"/sub/profile/{name}"
-    assert browser.get(finished.headers["Location"].removeprefix("/sub") if base else finished.headers["Location"], **base).status_code == 200
+    assert (
+        browser.get(
+            finished.headers["Location"].removeprefix("/sub") if base else finished.headers["Location"], **base
+        ).status_code
+        == 200
+    )
 
 
 HOOKS = [signals.login_succeeded, signals.user_created]
@@ -273,7 +283,8 @@ def test_l24_many_logins_at_once(site: Any) -> None:
         who[user] = [item["account"]["subject"] for item in site.accounts(browser)]
 
     threads = [
-        threading.Thread(target=log_in, args=(user, ("one", "two", "three")[number % 3])) for number, user in enumerate(people)
+        threading.Thread(target=log_in, args=(user, ("one", "two", "three")[number % 3]))
+        for number, user in enumerate(people)
     ]
     for thread in threads:
         thread.start()
