@@ -257,13 +257,28 @@ def test_a17_tabs_finish_in_any_order(site: Any, browser: Any, name: str) -> Non
 
 
 HIJACKS = {
-    "redirect_uri": "https://evil.example/", "client_id": "evil", "response_type": "token", "scope": "admin",
-    "state": "fixed", "nonce": "fixed", "code_challenge": "x" * 43, "code_challenge_method": "plain",
-    "response_mode": "fragment", "request": "x", "request_uri": "https://evil.example/", "access_type": "offline",
-    "oauth_callback": "https://evil.example/", "oauth_token": "fixed", "max_age": "0", "user_id": "1",
-    "subject": "dev-1002", "purpose": "connect", "display": "x", "url": "https://evil.example/",
+    "redirect_uri": "https://evil.example/",
+    "client_id": "evil",
+    "response_type": "token",
+    "scope": "admin",
+    "state": "fixed",
+    "nonce": "fixed",
+    "code_challenge": "x" * 43,
+    "code_challenge_method": "plain",
+    "response_mode": "fragment",
+    "request": "x",
+    "request_uri": "https://evil.example/",
+    "access_type": "offline",
+    "oauth_callback": "https://evil.example/",
+    "oauth_token": "fixed",
+    "max_age": "0",
+    "user_id": "1",
+    "subject": "dev-1002",
+    "purpose": "connect",
+    "display": "x",
+    "url": "https://evil.example/",
     "authorize_url": "https://evil.example/",
-}  # fmt: skip
+}
 
 
 @ALL

@@ -32,8 +32,10 @@ def test_b02_an_evil_provider_forwards_to_the_honest_one(make_site: Any, provide
     honest = {"evil2": "two", "evil3": "three"}[name]
     forwarded = site.change(
         site.start(site.browser(), honest),
-        state=started["state"], nonce=started.get("nonce"), code_challenge=started["code_challenge"],
-    )  # fmt: skip
+        state=started["state"],
+        nonce=started.get("nonce"),
+        code_challenge=started["code_challenge"],
+    )
     callback = site.consent(forwarded)
     assert callback.startswith(f"/authorize/{honest}?")
     guard = site.guard(browser)

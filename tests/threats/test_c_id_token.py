@@ -167,8 +167,18 @@ def test_c11_no_kid(site: Any, browser: Any) -> None:
 def test_c12_dirty_keys(make_site: Any, provider: Any) -> None:
     """One bad entry would shut everybody out, and a weak one would let anybody in."""
     good = find_key("provider", "RS256", 0).as_dict(private=False)
-    dirt: list[Any] = [None, 1, "x", [], {}, {"kty": "XXX"}, {"kty": "RSA"}, {"kty": "RSA", "n": "AA", "e": "AQAB"},
-                       {"kty": "EC", "crv": "P-256", "x": "!", "y": "!"}, {**good, "kid": 7, "n": 5}]  # fmt: skip
+    dirt: list[Any] = [
+        None,
+        1,
+        "x",
+        [],
+        {},
+        {"kty": "XXX"},
+        {"kty": "RSA"},
+        {"kty": "RSA", "n": "AA", "e": "AQAB"},
+        {"kty": "EC", "crv": "P-256", "x": "!", "y": "!"},
+        {**good, "kid": 7, "n": 5},
+    ]
     site = make_site()
     provider.next_jwks({"keys": [*dirt, good], "extra": None}, times=None)
     assert site.log_in(site.browser(), "three").status_code == 302
@@ -196,10 +206,15 @@ def test_c12_a_short_key(site: Any, browser: Any, provider: Any) -> None:
 @pytest.mark.parametrize(
     ("fault", "status"),
     [
-        ({"status": 404}, 502), ({"status": 500}, 502), ({"status": 503}, 502), ({"status": 200, "body": "<p>"}, 502),
-        ({"status": 200, "body": {"keys": 1}}, 502), ({"drop": True}, 502), ({"hang": True}, 504),
+        ({"status": 404}, 502),
+        ({"status": 500}, 502),
+        ({"status": 503}, 502),
+        ({"status": 200, "body": "<p>"}, 502),
+        ({"status": 200, "body": {"keys": 1}}, 502),
+        ({"drop": True}, 502),
+        ({"hang": True}, 504),
     ],
-)  # fmt: skip
+)
 def test_c13_the_keys_cannot_be_had(make_site: Any, provider: Any, fault: dict[str, Any], status: int) -> None:
     """A provider in trouble would be a server error here, or a login without a check."""
     site = make_site(OAUTH_ACCOUNTS_HTTP_TIMEOUT=0.5)
@@ -229,22 +244,70 @@ def test_c15_metadata_of_another_issuer(site: Any, browser: Any, issuer: Any) ->
 
 
 WRONG_CLAIMS: dict[str, list[dict[str, Any]]] = {
-    "c16": [{"aud": "other"}, {"aud": []}, {"aud": ""}, {"aud": None}, {"remove": ["aud"]}, {"aud": {"a": 1}},
-            {"aud": ["dev-client", "other"]}, {"aud": ["dev-client", 5]}, {"aud": "dev-client "}],
+    "c16": [
+        {"aud": "other"},
+        {"aud": []},
+        {"aud": ""},
+        {"aud": None},
+        {"remove": ["aud"]},
+        {"aud": {"a": 1}},
+        {"aud": ["dev-client", "other"]},
+        {"aud": ["dev-client", 5]},
+        {"aud": "dev-client "},
+    ],
     "c17": [{"azp": "other"}, {"azp": ""}, {"azp": 1}, {"aud": ["dev-client", "other"], "azp": "other"}],
-    "c18": [{"exp": 0}, {"exp": -1}, {"exp": "soon"}, {"exp": None}, {"exp": True}, {"exp": []}, {"exp": float("nan")},
-            {"exp": float("-inf")}, {"exp": float("inf")}, {"remove": ["exp"]}, {"exp": time.time() - 400}],
-    "c19": [{"remove": ["iat"]}, {"iat": time.time() + 4000}, {"iat": time.time() - 8 * DAY}, {"iat": "now"},
-            {"iat": True}, {"nbf": time.time() + 4000}, {"nbf": "x"}, {"iat": 10**400}],
-    "c20": [{"remove": ["nonce"]}, {"nonce": "wrong"}, {"nonce": ""}, {"nonce": None}, {"nonce": []}, {"nonce": 1},
-            {"nonce": True}, {"nonce": {"a": 1}}, {"nonce": "é"}],
-    "c23": [{"remove": ["sub"]}, {"sub": ""}, {"sub": None}, {"sub": 1}, {"sub": True}, {"sub": []}, {"sub": {}},
-            {"sub": "x" * 256}, {"sub": "a\x00b"}, {"sub": " "}, {"sub": "\ud800"}],
+    "c18": [
+        {"exp": 0},
+        {"exp": -1},
+        {"exp": "soon"},
+        {"exp": None},
+        {"exp": True},
+        {"exp": []},
+        {"exp": float("nan")},
+        {"exp": float("-inf")},
+        {"exp": float("inf")},
+        {"remove": ["exp"]},
+        {"exp": time.time() - 400},
+    ],
+    "c19": [
+        {"remove": ["iat"]},
+        {"iat": time.time() + 4000},
+        {"iat": time.time() - 8 * DAY},
+        {"iat": "now"},
+        {"iat": True},
+        {"nbf": time.time() + 4000},
+        {"nbf": "x"},
+        {"iat": 10**400},
+    ],
+    "c20": [
+        {"remove": ["nonce"]},
+        {"nonce": "wrong"},
+        {"nonce": ""},
+        {"nonce": None},
+        {"nonce": []},
+        {"nonce": 1},
+        {"nonce": True},
+        {"nonce": {"a": 1}},
+        {"nonce": "é"},
+    ],
+    "c23": [
+        {"remove": ["sub"]},
+        {"sub": ""},
+        {"sub": None},
+        {"sub": 1},
+        {"sub": True},
+        {"sub": []},
+        {"sub": {}},
+        {"sub": "x" * 256},
+        {"sub": "a\x00b"},
+        {"sub": " "},
+        {"sub": "\ud800"},
+    ],
     "c24": [{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}, {"at_hash": ""}, {"at_hash": 1}, {"at_hash": None}],
     "c25": [{"header": {"typ": typ}} for typ in ("at+jwt", "logout+jwt", "application/at+jwt", "AT+JWT", "dpop+jwt")]
     + [{"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}],
     "c16_iss": [{"iss": "https://evil.example"}, {"iss": ""}, {"iss": None}, {"remove": ["iss"]}, {"iss": ["x"]}],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("row", list(WRONG_CLAIMS))
@@ -292,16 +355,34 @@ def test_c27_bombs(site: Any, browser: Any) -> None:
     """One token would keep a worker busy, or fill its memory."""
     jwe = encode({"alg": "PBES2-HS256+A128KW", "p2c": 2**31 - 1, "p2s": "AAAA", "enc": "A128GCM", "zip": "DEF"})
     deep = ("[" * 50_000).encode()
-    raws = [f"{jwe}.A.A.A.A", "A" * 900_000, ".".join(["A"] * 100_000), f"{encode(deep)}.{encode(deep)}.AAAA",
-            f"{encode({'alg': 'RS256', 'kid': 'x' * 100_000})}.e30.AAAA"]  # fmt: skip
+    raws = [
+        f"{jwe}.A.A.A.A",
+        "A" * 900_000,
+        ".".join(["A"] * 100_000),
+        f"{encode(deep)}.{encode(deep)}.AAAA",
+        f"{encode({'alg': 'RS256', 'kid': 'x' * 100_000})}.e30.AAAA",
+    ]
     refuse_all(site, browser, *({"raw": raw} for raw in raws))
 
 
 def test_c28_what_is_no_token(site: Any, browser: Any) -> None:
     """What nobody can read would be a server error."""
-    raws: list[Any] = ["x", "..", "a.b.c", "a.b", "é.é.é", "\x00", " ", "null", "e30.e30.e30", "=.=.=",
-                       f"{encode({'alg': 'RS256'})}.{encode(b'not json')}.AAAA", f"{encode([])}.{encode([])}.AAAA",
-                       f"{encode({'alg': ['RS256']})}.e30.AAAA", f"{encode({'alg': 5})}.e30.AAAA"]  # fmt: skip
+    raws: list[Any] = [
+        "x",
+        "..",
+        "a.b.c",
+        "a.b",
+        "é.é.é",
+        "\x00",
+        " ",
+        "null",
+        "e30.e30.e30",
+        "=.=.=",
+        f"{encode({'alg': 'RS256'})}.{encode(b'not json')}.AAAA",
+        f"{encode([])}.{encode([])}.AAAA",
+        f"{encode({'alg': ['RS256']})}.e30.AAAA",
+        f"{encode({'alg': 5})}.e30.AAAA",
+    ]
     refuse_all(site, browser, *({"raw": raw} for raw in raws), statuses=(502,))
 
 
@@ -324,9 +405,13 @@ def test_c29_no_id_token(site: Any, browser: Any) -> None:
 def test_c30_userinfo_of_somebody_else(site: Any, browser: Any) -> None:
     """The profile of one user would be shown, or stored, for another."""
     site.log_in(browser, "three")
-    for change in ({"sub": "dev-1002", "name": "Mallory"}, {"remove": ["sub"], "name": "Mallory"}, {"sub": 5, "name": "Mallory"},
-                  
-                   {"sub": None, "name": "Mallory"}, {"sub": "DEV-1001", "name": "Mallory"}):  # fmt: skip
+    for change in (
+        {"sub": "dev-1002", "name": "Mallory"},
+        {"remove": ["sub"], "name": "Mallory"},
+        {"sub": 5, "name": "Mallory"},
+        {"sub": None, "name": "Mallory"},
+        {"sub": "DEV-1001", "name": "Mallory"},
+    ):
         site.provider.next_userinfo(**change)
         response = browser.get("/profile/three")
         assert "Mallory" not in response.text

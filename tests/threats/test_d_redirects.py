@@ -10,20 +10,73 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 HOSTILE = {
-    "d01": ["//evil.example", "///evil.example", "////evil.example/x", "/\t/evil.example", " //evil.example", "/.//evil.example",
-            "/..//evil.example", "/%2e//evil.example", "/x/../..//evil.example", "\x00//evil.example", "/%2F/evil.example/..//"],
-    "d02": ["/\\evil.example", "\\\\evil.example", "\\/evil.example", "/%5Cevil.example", "https:\\\\evil.example", "/x\\..\\..\\\\evil.example"],
-    "d03": ["javascript:alert(1)", "data:text/html,<script>alert(1)</script>", "https:evil.example", "http:///evil.example",
-            "HTTPS://evil.example", "vbscript:x", "file:///etc/passwd", "blob:http://localhost/x", "JaVaScRiPt:alert(1)"],
-    "d04": ["http://localhost@evil.example/", "http://evil.example#localhost", "http://localhost.evil.example", "http://evil.example/localhost",
-            "http://localhost:80@evil.example/", "http://user@localhost/", "http://[::1", "http://localhost:99999999/", "http://evil.example?localhost"],
-    "d05": ["http://localhost\u3002evil.example", "/\u2028/evil.example", "\u200b//evil.example", "\uff0f\uff0fevil.example", "\u3000//evil.example"],
+    "d01": [
+        "//evil.example",
+        "///evil.example",
+        "////evil.example/x",
+        "/\t/evil.example",
+        " //evil.example",
+        "/.//evil.example",
+        "/..//evil.example",
+        "/%2e//evil.example",
+        "/x/../..//evil.example",
+        "\x00//evil.example",
+        "/%2F/evil.example/..//",
+    ],
+    "d02": [
+        "/\\evil.example",
+        "\\\\evil.example",
+        "\\/evil.example",
+        "/%5Cevil.example",
+        "https:\\\\evil.example",
+        "/x\\..\\..\\\\evil.example",
+    ],
+    "d03": [
+        "javascript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "https:evil.example",
+        "http:///evil.example",
+        "HTTPS://evil.example",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "blob:http://localhost/x",
+        "JaVaScRiPt:alert(1)",
+    ],
+    "d04": [
+        "http://localhost@evil.example/",
+        "http://evil.example#localhost",
+        "http://localhost.evil.example",
+        "http://evil.example/localhost",
+        "http://localhost:80@evil.example/",
+        "http://user@localhost/",
+        "http://[::1",
+        "http://localhost:99999999/",
+        "http://evil.example?localhost",
+    ],
+    "d05": [
+        "http://localhost\u3002evil.example",
+        "/\u2028/evil.example",
+        "\u200b//evil.example",
+        "\uff0f\uff0fevil.example",
+        "\u3000//evil.example",
+    ],
     "d07": ["/x\r\nSet-Cookie: a=b", "/x\n", "\n//evil.example", "/%0d%0aSet-Cookie:a=b", "/x\r"],
     "d08": ["https://localhost/x", "http://localhost:8443/x", "http://127.0.0.1/x", "http://sub.localhost/x"],
-    "d10": ["/login", "/login/two", "/authorize/two?code=x", "/logout", "/connect/two", "/%6cogin/two", "/x/../login", "//login",
-            "/backchannel-logout/three", "/login?next=/login", "http://localhost/login/two"],
+    "d10": [
+        "/login",
+        "/login/two",
+        "/authorize/two?code=x",
+        "/logout",
+        "/connect/two",
+        "/%6cogin/two",
+        "/x/../login",
+        "//login",
+        "/backchannel-logout/three",
+        "/login?next=/login",
+        "http://localhost/login/two",
+    ],
     "long": ["/" + "x" * 5000, "x", "?a=b", ".", ""],
-}  # fmt: skip
+}
 
 
 def stays_here(address: str) -> bool:
@@ -159,10 +212,16 @@ def test_d11_the_configured_address_counts_and_not_the_host_header(make_site: An
 def test_d12_forwarded_headers_are_ignored(site: Any, browser: Any) -> None:
     """Without a proxy in front, every visitor could choose the redirect URI."""
     headers = {
-        "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/evil",
-        "X-Forwarded-Port": "444", "Forwarded": "host=evil.example;proto=https", "X-Original-URL": "/evil",
-        "X-Script-Name": "/evil", "X-Host": "evil.example", "X-HTTP-Method-Override": "POST",
-    }  # fmt: skip
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Prefix": "/evil",
+        "X-Forwarded-Port": "444",
+        "Forwarded": "host=evil.example;proto=https",
+        "X-Original-URL": "/evil",
+        "X-Script-Name": "/evil",
+        "X-Host": "evil.example",
+        "X-HTTP-Method-Override": "POST",
+    }
     for name in ("one", "two", "three"):
         location = browser.get(f"/login/{name}", headers=headers).headers["Location"]
         assert "evil" not in location

@@ -69,8 +69,15 @@ def test_f02_words_of_strangers(site: Any, browser: Any, accept: str) -> None:
 def test_f03_f04_f10_a_hostile_profile(make_site: Any, name: str) -> None:
     """A user's name or picture would run a script in somebody's browser."""
     site = make_site(OAUTH_ACCOUNTS_SHOW_AVATARS=True)
-    claims = {"name": XSS, "preferred_username": XSS, "login": XSS, "email": f"{XSS.replace(' ', '')}@example.com",
-              "picture": "javascript:alert(1)", "profile": "javascript:alert(1)", "html_url": "data:text/html,x"}  # fmt: skip
+    claims = {
+        "name": XSS,
+        "preferred_username": XSS,
+        "login": XSS,
+        "email": f"{XSS.replace(' ', '')}@example.com",
+        "picture": "javascript:alert(1)",
+        "profile": "javascript:alert(1)",
+        "html_url": "data:text/html,x",
+    }
     site.provider.add_user(DevUser("x-1", "hostile", claims=claims))
     browser = site.browser()
     site.log_in(browser, name, "hostile")
@@ -87,8 +94,22 @@ def test_f03_f04_f10_a_hostile_profile(make_site: Any, name: str) -> None:
     assert "javascript:" not in json.dumps([row["avatar_url"] for row in site.rows("oauth_identity")])
 
 
-@pytest.mark.parametrize("picture", ["http://x.example/p.png", "//x.example/p", "https://u:p@x.example/", "https://x.example/\" onload=\"x",
-                                     "ftp://x", "JAVASCRIPT:x", " javascript:x", "https://", 5, ["x"], "https://x.example/" + "a" * 9000])  # fmt: skip
+@pytest.mark.parametrize(
+    "picture",
+    [
+        "http://x.example/p.png",
+        "//x.example/p",
+        "https://u:p@x.example/",
+        'https://x.example/" onload="x',
+        "ftp://x",
+        "JAVASCRIPT:x",
+        " javascript:x",
+        "https://",
+        5,
+        ["x"],
+        "https://x.example/" + "a" * 9000,
+    ],
+)
 def test_f04_pictures(make_site: Any, picture: Any) -> None:
     """An address from a profile would become a script, or a plain request that tells who looks."""
     site = make_site(OAUTH_ACCOUNTS_SHOW_AVATARS=True)

@@ -24,9 +24,27 @@ def test_g02_addresses_that_leave_the_provider(make_site: Any, evil: Any, name: 
     browser = site.browser()
     site.log_in(browser, name)
     host = evil.url.removeprefix("http://")
-    for url in (f"//{host}/x", f"///{host}/x", f"/\\\\{host}/x", f"\\\\\\\\{host}/x", f"{evil.url}/x", f"HTTP://{host}/x", f" {evil.url}/x",
-                f"/\t/{host}/x", f"http:{host}", f"http:///{host}/x", f"{site.provider.url}@{host}/x", f"{site.provider.url}.evil.example/x",
-                f"http://user:pw@{host}/x", "file:///etc/passwd", "ftp://x/y", "javascript:x", "http://[", "x\r\nHost: evil", "\x00"):  # fmt: skip
+    for url in (
+        f"//{host}/x",
+        f"///{host}/x",
+        f"/\\\\{host}/x",
+        f"\\\\\\\\{host}/x",
+        f"{evil.url}/x",
+        f"HTTP://{host}/x",
+        f" {evil.url}/x",
+        f"/\t/{host}/x",
+        f"http:{host}",
+        f"http:///{host}/x",
+        f"{site.provider.url}@{host}/x",
+        f"{site.provider.url}.evil.example/x",
+        f"http://user:pw@{host}/x",
+        "file:///etc/passwd",
+        "ftp://x/y",
+        "javascript:x",
+        "http://[",
+        "x\r\nHost: evil",
+        "\x00",
+    ):
         answer = browser.get(f"/fetch/{name}", query_string={"url": url})
         assert answer.status_code == 200
         assert "error" in answer.json or answer.json["status"] == 404, url
@@ -49,8 +67,18 @@ def test_g03_an_api_that_redirects_elsewhere(make_site: Any, evil: Any, name: st
     assert not [record for record in evil.log if record.client_auth]
 
 
-@pytest.mark.parametrize("path", ["/openid-configuration", "/jwks.json", "/oauth2/token", "/oauth2/userinfo", "/oauth1/request_token",
-                                  "/oauth1/access_token", "/api/me"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/openid-configuration",
+        "/jwks.json",
+        "/oauth2/token",
+        "/oauth2/userinfo",
+        "/oauth1/request_token",
+        "/oauth1/access_token",
+        "/api/me",
+    ],
+)
 @pytest.mark.parametrize("status", [302, 307])
 def test_g07_g19_protocol_endpoints_that_redirect(make_site: Any, evil: Any, path: str, status: int) -> None:
     """A redirect would carry the code and the client secret elsewhere, or lead into our own network."""

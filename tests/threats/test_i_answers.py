@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from flask_oauth_accounts.testing import DevUser
+
 OAUTH2 = pytest.mark.parametrize("name", ["two", "three"])
 
 
@@ -55,15 +57,30 @@ def test_i02_what_is_no_answer(site: Any, browser: Any, name: str) -> None:
         "ÿ",
         '{"access_token":',
     ]
-    refuse_answers(site, browser, name, *({"status": status, "body": body, "content_type": kind} for body in bodies for status, kind in ((200, "application/json"),)),
-                   {"status": 204}, {"status": 200, "body": b"\xff\xfe\x00", "content_type": "application/json"}, {"status": 418}, {"status": 302},
-                   {"status": 200, "body": "<p>", "content_type": "text/html"}, {"status": 200, "body": "x", "content_type": "image/png"}, statuses=(502,))  # fmt: skip
+    refuse_answers(
+        site,
+        browser,
+        name,
+        *(
+            {"status": status, "body": body, "content_type": kind}
+            for body in bodies
+            for status, kind in ((200, "application/json"),)
+        ),
+        {"status": 204},
+        {"status": 200, "body": b"\xff\xfe\x00", "content_type": "application/json"},
+        {"status": 418},
+        {"status": 302},
+        {"status": 200, "body": "<p>", "content_type": "text/html"},
+        {"status": 200, "body": "x", "content_type": "image/png"},
+        statuses=(502,),
+    )
 
 
 @OAUTH2
 def test_i03_no_usable_access_token(site: Any, browser: Any, name: str) -> None:
     """A token that is none would be stored, and a user made for it."""
     guard = site.guard(browser)
+    value: Any
     for value in (None, "", {}, [], ["x"], 5, True, False, " ", "a\nb", "é", "\x00"):
         callback = site.callback(browser, name)
         site.provider.next_token(access_token=value)
@@ -173,8 +190,6 @@ def test_i11_userinfo_that_is_none(site: Any, browser: Any, name: str) -> None:
 @pytest.mark.parametrize("name", ["one", "two", "three"])
 def test_i13_a_large_answer_is_accepted(site: Any, browser: Any, name: str) -> None:
     """A user with a long profile could never log in."""
-    from flask_oauth_accounts.testing import DevUser
-
     site.provider.add_user(
         DevUser(
             "big",

@@ -82,8 +82,16 @@ def test_j03_a_dead_grant(site: Any) -> None:
 
 
 @OAUTH2
-@pytest.mark.parametrize("answer", [{"remove": ["refresh_token"]}, {"refresh_token": None}, {"refresh_token": ""}, {"remove": ["expires_in", "scope"]},
-                                    {"expires_in": None, "scope": None, "id_token": None}])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"remove": ["refresh_token"]},
+        {"refresh_token": None},
+        {"refresh_token": ""},
+        {"remove": ["expires_in", "scope"]},
+        {"expires_in": None, "scope": None, "id_token": None},
+    ],
+)
 def test_j04_j05_j06_what_an_answer_leaves_out_is_kept(site: Any, name: str, answer: dict[str, Any]) -> None:
     """After the first renewal there would be nothing to renew with."""
     site.provider.settings.rotate_refresh_tokens = False
@@ -98,8 +106,17 @@ def test_j04_j05_j06_what_an_answer_leaves_out_is_kept(site: Any, name: str, ans
         assert not after.get("expires_at")
 
 
-@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429, "headers": {"Retry-After": "7"}}, {"status": 500}, {"status": 200, "body": "<p>"},
-                                   {"drop": True}, {"status": 400, "body": {"error": "temporarily_unavailable"}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503},
+        {"status": 429, "headers": {"Retry-After": "7"}},
+        {"status": 500},
+        {"status": 200, "body": "<p>"},
+        {"drop": True},
+        {"status": 400, "body": {"error": "temporarily_unavailable"}},
+    ],
+)
 def test_j07_a_passing_failure(site: Any, fault: dict[str, Any]) -> None:
     """A short outage of the provider would end every grant."""
     browser = log_in(site)

@@ -79,8 +79,21 @@ def test_k06_the_user_says_no(site: Any, browser: Any) -> None:
         site.assert_page(browser.get(f"/authorize/one?{query}"), 400, 403)
 
 
-BODIES = ["", "<html>", "oauth_token=x", "oauth_token=&oauth_token_secret=", "oauth_token_secret=x", "{}", "[]", "null", '{"oauth_token": 5}', "oauth_token=x%0Ay&oauth_token_secret=z",
-          "\x00", "ÿ=ÿ", "oauth_token=" + "x" * 100_000 + "&oauth_token_secret=y"]  # fmt: skip
+BODIES = [
+    "",
+    "<html>",
+    "oauth_token=x",
+    "oauth_token=&oauth_token_secret=",
+    "oauth_token_secret=x",
+    "{}",
+    "[]",
+    "null",
+    '{"oauth_token": 5}',
+    "oauth_token=x%0Ay&oauth_token_secret=z",
+    "\x00",
+    "ÿ=ÿ",
+    "oauth_token=" + "x" * 100_000 + "&oauth_token_secret=y",
+]
 
 
 @pytest.mark.parametrize("path", ["/request_token", ACCESS])

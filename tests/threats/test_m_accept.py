@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import RSAKey
 from joserfc.jws import JWSRegistry
+from markupsafe import escape
+from werkzeug.urls import iri_to_uri
 
 from flask_oauth_accounts.testing import DevUser
 from flask_oauth_accounts.testing.keys import find_key
@@ -80,8 +82,18 @@ def sign_again(changes: dict[str, Any], token: str) -> str:
     return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
 
-@pytest.mark.parametrize("claims", [{"aud": ["dev-client"]}, {"iat": time.time() + 60}, {"exp": time.time() - 30}, {"aud": ["dev-client"], "azp": "dev-client"},
-                                    {"iat": int(time.time()) + 0.5}, {"at_hash": None, "remove": ["at_hash"]}, {"aud": ["dev-client", "dev-client"]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": ["dev-client"]},
+        {"iat": time.time() + 60},
+        {"exp": time.time() - 30},
+        {"aud": ["dev-client"], "azp": "dev-client"},
+        {"iat": int(time.time()) + 0.5},
+        {"at_hash": None, "remove": ["at_hash"]},
+        {"aud": ["dev-client", "dev-client"]},
+    ],
+)
 def test_m04_claims_at_the_edge(site: Any, browser: Any, claims: dict[str, Any]) -> None:
     """Honest providers whose clock is a little off would be shut out."""
     shift = {key: value for key, value in claims.items() if key not in ("iat", "exp")}
@@ -124,8 +136,6 @@ def test_m08_keys_under_another_address(make_site: Any) -> None:
 )
 def test_m10_every_script(site: Any, browser: Any, name: str, text: str) -> None:
     """Somebody's own name would be a server error, or shown as question marks."""
-    from markupsafe import escape
-
     site.provider.add_user(DevUser("u-1", "unicode", name=text, claims={"preferred_username": text, "login": text}))
     assert site.log_in(browser, name, "unicode").status_code == 302
     for path in ("/accounts", f"/profile/{name}"):
@@ -144,7 +154,5 @@ def test_m10_every_script(site: Any, browser: Any, name: str, text: str) -> None
 )
 def test_m11_next_is_kept(site: Any, browser: Any, name: str, target: str) -> None:
     """Everybody would end at the same page, wherever they wanted to go."""
-    from werkzeug.urls import iri_to_uri
-
     location = browser.get(site.callback(browser, name, next=target)).headers["Location"]
     assert location == iri_to_uri(target.removeprefix("http://localhost"))
