@@ -29,7 +29,7 @@ from .remote_app import OAuth1App, OAuth2App, RemoteApp, Runtime
 from .remote_app.adapters import adapt_callbacks, find_current_user, find_current_user_id, find_flask_cache
 from .remote_app.caches import is_null_cache, refuse_null_cache
 from .remote_app.flow_stores import CacheFlowStore, SessionFlowStore
-from .vault.keys import KeyRing
+from .vault.keys import KeyProvider, KeyRing
 
 EXTENSION_KEY = "flask_oauth_accounts"
 
@@ -92,6 +92,10 @@ class AppState:
         if first is None:
             raise ConfigurationError("no OAuth() is set up on this application: call oauth.init_app(app) first")
         return first
+
+    def use_key_provider(self, provider: KeyProvider) -> None:
+        """Take the keys from a provider; called while the application is being set up, before any is used."""
+        self.__dict__["keys"] = KeyRing(provider)
 
     @cached_property
     def keys(self) -> KeyRing:

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from ..accounts import AccountPolicy, AccountService, create_policy
+from ..accounts import AccountPolicy, AccountService, Connection, create_policy
 from ..cli import create_cli
 from ..errors import ConfigurationError, MissingTokenError
 from ..registry import OAuth, ensure_state, get_state
@@ -17,6 +17,7 @@ from ..remote_app.adapters import find_current_user
 from ..storage.models import Models, bind_sealer, bind_store, define_models, read_models
 from ..storage.sqlalchemy import SQLAlchemyStore
 from ..tokens import TokenDict
+from ..vault.keys import KeyProvider
 from ..vault.refresh import Vault
 from .cookies import protect_session_cookie
 from .logins import ensure_login_manager
@@ -40,6 +41,8 @@ class OAuthAccounts:
     :param models: own classes made from the mixins: a namespace, mapping or tuple of identity, OAuth 1 token, OAuth 2
         token and event; else the four classes are created on ``db.Model``.
     :param policy: who may sign up and log in, see :class:`AccountPolicy`.
+    :param key_provider: gives the keys that seal secrets, for those who keep them in a key management service; it goes
+        before ``OAUTH_ACCOUNTS_KEYS`` and ``SECRET_KEY``.
     :raises ConfigurationError: if something is missing; the sentence says what to write.
     """
 
@@ -52,6 +55,7 @@ class OAuthAccounts:
         user_model: Any = None,
         models: Any = None,
         policy: AccountPolicy | type[AccountPolicy] | None = None,
+        key_provider: KeyProvider | None = None,
     ) -> None:
         if db is None or user_model is None:
             raise ConfigurationError(
@@ -62,6 +66,7 @@ class OAuthAccounts:
         self.db = db
         self.user_model = user_model
         self.policy = create_policy(policy)
+        self._key_provider = key_provider
         sealer = ContextSealer()
         self.models: Models = (
             read_models(models, user_model) if models is not None else define_models(db.Model, user_model, sealer)
@@ -87,6 +92,8 @@ class OAuthAccounts:
             raise ConfigurationError("OAuthAccounts is set up on this application already; call init_app once")
         if self.oauth not in state.registries:
             self.oauth.init_app(app)
+        if self._key_provider is not None:
+            state.use_key_provider(self._key_provider)
         keys = state.keys
         store = SQLAlchemyStore(self.models, engine=loader.find_engine, host_session=loader.find_session, sealer=keys)
         notify = create_notify(app)
@@ -150,13 +157,13 @@ class OAuthAccounts:
         stored = mine.vault.load(user_id, name, account, protocol=client.protocol)
         return stored.token if stored is not None and stored.token else None
 
-    def update_token(self, name: str, token: Mapping[str, Any], user: Any = None, account: str = "") -> None:
+    def update_token(self, name: str, token: Mapping[str, Any], user: Any = None, account: str | None = None) -> None:
         """Store a token for a user.
 
         :param name: of the client.
         :param token: as the provider gave it.
         :param user: a user; the current one when left out.
-        :param account: the provider account it belongs to.
+        :param account: the provider account it belongs to; when left out, the one last logged in with.
         :raises MissingTokenError: if nobody is logged in and no user is given.
         :raises StorageUnavailable: if the database does not answer.
         """
@@ -165,8 +172,22 @@ class OAuthAccounts:
         client = self.oauth.create_client(name)
         if user_id is None or client is None:
             raise MissingTokenError(description="nobody to store the token for", provider=name)
+        if account is None:
+            known = mine.vault.load(user_id, name, protocol=client.protocol)
+            account = known.account if known is not None else ""
         stored = mine.vault.save(user_id, name, token, account, protocol=client.protocol)
         client.remember_stored(stored)  # calls of this request go on with it
+
+    def connections(self, user: Any = None) -> list[Connection]:
+        """List a user's connected accounts with their health: status, last error, expiry and next try. Nobody is asked.
+
+        :param user: a user, or the id of one; the current one when left out.
+        :return: one value for each account; empty where nobody is logged in.
+        :raises StorageUnavailable: if the database does not answer.
+        """
+        user_id = self._user_id(user)
+        connections: list[Connection] = [] if user_id is None else get_state().accounts.service.connections(user_id)
+        return connections
 
     def forget_user(self, user: Any) -> Any:
         """Revoke and delete everything that is stored of a user; the user's own row is the application's.
