@@ -179,34 +179,34 @@ def test_d09_in_a_json_body(site: Any, browser: Any, body: str) -> None:
     assert site.who(browser) is None
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "evil.example",
-        "localhost:1@evil.example",
-        "evil.example/x",
-        "a b",
-        "x" * 300,
-        "",
-        "[",
-        "localhost\\evil",
-        "evil.example#",
-        "é",
-    ],
-)
-def test_d11_the_configured_address_counts_and_not_the_host_header(make_site: Any, host: str) -> None:
+ODD_HOSTS: list[Any] = [
+    "evil.example",
+    "localhost:1@evil.example",
+    "evil.example/x",
+    "a b",
+    "x" * 300,
+    "",
+    "[",
+    "localhost\\evil",
+    "evil.example#",
+    "é",
+]
+
+
+def test_d11_the_configured_address_counts_and_not_the_host_header(make_site: Any) -> None:
     """A forged Host header would send codes to the attacker."""
     site = make_site(OAUTH_ACCOUNTS_EXTERNAL_URL="https://www.example.com")
-    for name in ("two", "three"):
-        response = site.browser().get(f"/login/{name}", headers={"Host": host})
-        if response.status_code == 302:
-            query = site.query_of(response.headers["Location"])
-            assert query["redirect_uri"] == f"https://www.example.com/authorize/{name}"
-        else:
-            assert response.status_code in (400, 404)
-    plain = make_site(TRUSTED_HOSTS=["localhost"])
-    assert plain.browser().get("/login/two", headers={"Host": host}).status_code == 400
-    assert make_site().browser().get("/login/two", headers={"Host": host}).status_code in (302, 400, 404)
+    plain, default = make_site(TRUSTED_HOSTS=["localhost"]), make_site()
+    for host in ODD_HOSTS:
+        for name in ("two", "three"):
+            response = site.browser().get(f"/login/{name}", headers={"Host": host})
+            if response.status_code == 302:
+                query = site.query_of(response.headers["Location"])
+                assert query["redirect_uri"] == f"https://www.example.com/authorize/{name}"
+            else:
+                assert response.status_code in (400, 404)
+        assert plain.browser().get("/login/two", headers={"Host": host}).status_code == 400
+        assert default.browser().get("/login/two", headers={"Host": host}).status_code in (302, 400, 404)
 
 
 def test_d12_forwarded_headers_are_ignored(site: Any, browser: Any) -> None:

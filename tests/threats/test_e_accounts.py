@@ -278,36 +278,36 @@ def test_e18_several_accounts_and_the_same_one_twice(site: Any, browser: Any) ->
     assert len(site.accounts(browser)) == 3
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        "{other}",
-        "0",
-        "-1",
-        "99999999999999999999",
-        "x",
-        "1%00",
-        "1;DROP",
-        "١",
-        "1.0",
-        "None",
-        "{other} ",
-        "%F0%9F%98%80",
-    ],
-)
-def test_e20_accounts_of_others_are_not_there(site: Any, browser: Any, number: str) -> None:
+FOREIGN_NUMBERS: list[Any] = [
+    "{other}",
+    "0",
+    "-1",
+    "99999999999999999999",
+    "x",
+    "1%00",
+    "1;DROP",
+    "١",
+    "1.0",
+    "None",
+    "{other} ",
+    "%F0%9F%98%80",
+]
+
+
+def test_e20_accounts_of_others_are_not_there(site: Any, browser: Any) -> None:
     """Anybody could disconnect anybody's accounts by counting."""
     site.log_in(site.browser(), "two", "bob")
     other = site.rows("oauth_identity")[0]["id"]
     site.log_in(browser, "two", "alice")
     site.connect(browser, "three", "alice")
     guard = site.guard(browser)
-    for accept in ("text/html", "application/json"):
-        headers = {"Accept": accept}
-        path = f"/accounts/{number.format(other=other)}/disconnect"
-        assert browser.post(path, data={"csrf_token": site.csrf(browser)}, headers=headers).status_code == 404
-        assert browser.get(f"/reconnect/{number.format(other=other)}", headers=headers).status_code == 404
-    guard.unchanged()
+    for number in FOREIGN_NUMBERS:
+        for accept in ("text/html", "application/json"):
+            headers = {"Accept": accept}
+            path = f"/accounts/{number.format(other=other)}/disconnect"
+            assert browser.post(path, data={"csrf_token": site.csrf(browser)}, headers=headers).status_code == 404
+            assert browser.get(f"/reconnect/{number.format(other=other)}", headers=headers).status_code == 404
+        guard.unchanged()
 
 
 def test_e22_a_refresh_in_flight_brings_nothing_back(site: Any, browser: Any) -> None:

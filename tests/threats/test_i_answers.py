@@ -127,17 +127,29 @@ def test_i06_an_expiry_that_the_provider_dates(site: Any, browser: Any, value: A
     assert abs(row["expires_at"] - row["updated_at"] - 3600) < 60
 
 
-@pytest.mark.parametrize("value", [-1, 0, 10**30, "soon", "3600", 1.5, None, True, [], {}, "1e400", float("inf")])
-def test_i06_odd_lifetimes(site: Any, browser: Any, value: Any) -> None:
+ODD_LIFETIMES: list[Any] = [-1, 0, 10**30, "soon", "3600", 1.5, None, True, [], {}, "1e400", float("inf")]
+
+
+def test_i06_odd_lifetimes(site: Any) -> None:
     """An odd number in an answer would be a server error."""
-    callback = site.callback(browser, "two")
-    site.provider.next_token(expires_in=value)
-    assert browser.get(callback).status_code in (302, 502)
-    assert browser.get("/accounts").status_code in (200, 303)
+    for value in ODD_LIFETIMES:
+        browser = site.browser()
+        callback = site.callback(browser, "two")
+        site.provider.next_token(expires_in=value)
+        assert browser.get(callback).status_code in (302, 502)
+        assert browser.get("/accounts").status_code in (200, 303)
 
 
-@OAUTH2
-@pytest.mark.parametrize("error", ["invalid_client", "invalid_grant", "invalid_request", "unauthorized_client", "x"])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("two", "invalid_client"),
+        ("three", "invalid_grant"),
+        ("two", "invalid_request"),
+        ("three", "unauthorized_client"),
+        ("two", "x"),
+    ],
+)
 def test_i09_l18_a_refused_code_is_not_sent_again(
     site: Any, browser: Any, name: str, error: str, debug_log: pytest.LogCaptureFixture
 ) -> None:

@@ -130,12 +130,12 @@ def test_m08_keys_under_another_address(make_site: Any) -> None:
         assert site.log_in(site.browser(), "three").status_code == 302
 
 
-@ALL
 @pytest.mark.parametrize(
     "text", ["Zoë Łukasz", "山田 太郎", "👩‍👩‍👧 مرحبا", "O'Neil & <Sons>", "x" * 400, "a\u202eb\u0000c"]
 )
-def test_m10_every_script(site: Any, browser: Any, name: str, text: str) -> None:
+def test_m10_every_script(site: Any, browser: Any, text: str) -> None:
     """Somebody's own name would be a server error, or shown as question marks."""
+    name = ("one", "two", "three")[len(text) % 3]
     site.provider.add_user(DevUser("u-1", "unicode", name=text, claims={"preferred_username": text, "login": text}))
     assert site.log_in(browser, name, "unicode").status_code == 302
     for path in ("/accounts", f"/profile/{name}"):
@@ -147,12 +147,12 @@ def test_m10_every_script(site: Any, browser: Any, name: str, text: str) -> None
     assert site.browser().get(denied).status_code == 400
 
 
-@ALL
 @pytest.mark.parametrize(
     "target",
     ["/a/b?c=d&e=f#g", "/ü?q=é#ö", "/q?to=https://other.example/x", "http://localhost/x?y=1#z", "/", "/loginx"],
 )
-def test_m11_next_is_kept(site: Any, browser: Any, name: str, target: str) -> None:
+def test_m11_next_is_kept(site: Any, browser: Any, target: str) -> None:
     """Everybody would end at the same page, wherever they wanted to go."""
+    name = ("one", "two", "three")[len(target) % 3]
     location = browser.get(site.callback(browser, name, next=target)).headers["Location"]
     assert location == iri_to_uri(target.removeprefix("http://localhost"))
