@@ -71,9 +71,7 @@ class TokenStore(Protocol):
         """Take the right to refresh this very version for ``lease`` seconds; ``None`` if somebody was faster."""
         ...
 
-    def commit_refresh(
-        self, stored: StoredToken, *, owner: str, token: TokenDict, now: float
-    ) -> StoredToken | None:
+    def commit_refresh(self, stored: StoredToken, *, owner: str, token: TokenDict, now: float) -> StoredToken | None:
         """Write the refreshed token if the row still has this version; ``None`` if it was rewritten or is gone.
 
         The fence is the version, not the lease: an answer that comes after the lease has run out is still the
@@ -81,9 +79,7 @@ class TokenStore(Protocol):
         """
         ...
 
-    def release(
-        self, stored: StoredToken, *, owner: str, error: str, retry_at: float | None, failures: int
-    ) -> None:
+    def release(self, stored: StoredToken, *, owner: str, error: str, retry_at: float | None, failures: int) -> None:
         """Give the claim back after a failure that passes."""
         ...
 
