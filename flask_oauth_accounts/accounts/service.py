@@ -175,6 +175,9 @@ class AccountService(ConnectionKeeper):
             case SignUp():
                 return self._sign_up(arrival)
             case Conflict():
+                if known.record is None and self._store.find(arrival.identity) is not None:
+                    # The address was taken between the two look-ups by this very identity's first login.
+                    raise ConcurrentLogin
                 raise self._create_conflict(arrival)
             case Refuse():
                 raise decision.error(description=decision.reason or None, provider=arrival.identity.name)

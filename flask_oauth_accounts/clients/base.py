@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ..config import parse_list
 from ..errors import ConfigurationError
 from ..providers import AppleKey, Preset, account_issuer, decide_email_trust
-from ..tokens import join_scope, parse_scope
+from ..tokens import hide, join_scope, parse_scope
 from .merging import Registration
 from .names import METADATA_NAMES, config_key
 
@@ -208,7 +208,7 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
     config = ClientConfig(
         name=name,
         client_id=_credential(name, values, "client_id"),
-        client_secret=_credential(name, values, "client_secret"),
+        client_secret=hide(_credential(name, values, "client_secret")),
         allowed_hosts=_words(name, values, "allowed_hosts"),
         id_token_signing_algs=_words(name, values, "id_token_signing_algs") or ("RS256",),
         issuer_aliases=_words(name, values, "issuer_aliases"),

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +173,7 @@ def test_commands_of_a_page_run(page: Path, github: DevProvider, tmp_path: Path)
     """Who copies a command from the documentation expects it to work."""
     (tmp_path / "app.py").write_text(BLOCK.findall((ROOT / "README.md").read_text())[0])
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    create_legacy_tables(tmp_path / "instance")
     environment: dict[str, str] = {}
     for line in commands(page):
         words = shlex.split(line)
@@ -187,6 +190,17 @@ def test_commands_of_a_page_run(page: Path, github: DevProvider, tmp_path: Path)
             assert words[0] == "flask", f"nobody has taught this test to run: {line}"
             done = subprocess.run(flask(words), cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
+
+
+def create_legacy_tables(instance: Path) -> None:
+    """What the commands that take over another package's accounts look for."""
+    instance.mkdir()
+    with closing(sqlite3.connect(instance / "oauth_accounts.db")) as connection:
+        connection.execute("CREATE TABLE flask_dance_oauth (id INTEGER, provider TEXT, token TEXT, user_id INTEGER)")
+        connection.execute(
+            "CREATE TABLE social_auth_usersocialauth "
+            "(id INTEGER, provider TEXT, uid TEXT, extra_data TEXT, user_id INTEGER)"
+        )
 
 
 def flask(words: list[str]) -> list[str]:
