@@ -117,16 +117,22 @@ class ConfigurationError(OAuthError, RuntimeError):
     code = "configuration_error"
     status = 500
     visitor = "This way of signing in is not set up correctly. The people who run this site have to mend it."
+    operator = "the configuration of this application must be mended"
 
     def __init__(
         self,
+        *sentences: str | None,
         description: str | None = None,
-        *,
         error: str | None = None,
         provider: str | None = None,
     ) -> None:
+        """Take ``(description)``, or ``(error, description)`` as every other error does."""
+        if len(sentences) > 2 or (sentences and description is not None):
+            raise TypeError("ConfigurationError takes a description, or an error code and a description")
+        if len(sentences) == 2:
+            error = sentences[0]
         OAuthError.__init__(self, error, None, provider=provider)
-        self.description = description or self.operator
+        self.description = description or (sentences[-1] if sentences else None) or self.operator
         self.args = (str(self),)
 
     def __str__(self) -> str:

@@ -99,6 +99,41 @@ class IdentityRecord:
     created_at: float | None = None
     last_login_at: float | None = None
 
+    @property
+    def name(self) -> str:
+        """Of the client; a record reads like the identity it holds, for hooks that call it one."""
+        return self.identity.name
+
+    @property
+    def issuer(self) -> str:
+        """Of the identity."""
+        return self.identity.issuer
+
+    @property
+    def subject(self) -> str:
+        """Of the identity."""
+        return self.identity.subject
+
+    @property
+    def email(self) -> str | None:
+        """Of the identity."""
+        return self.identity.email
+
+    @property
+    def email_verified(self) -> bool | None:
+        """Of the identity."""
+        return self.identity.email_verified
+
+    @property
+    def username(self) -> str | None:
+        """Of the identity."""
+        return self.identity.username
+
+    @property
+    def login_key(self) -> str | None:
+        """As the row has it: ``None`` where nobody can log in with it."""
+        return self.identity.login_key if self.can_log_in else None
+
 
 class IdentityStore(Protocol):
     """Identities and the users behind them."""

@@ -27,7 +27,7 @@ identity_connected = _signals.signal("identity-connected")
 """A provider account was linked to a user. Keyword: ``identity``."""
 
 identity_disconnected = _signals.signal("identity-disconnected")
-"""A provider account was removed from a user. Keyword: ``revoked``: ``True``, ``False``, or ``None`` for no way."""
+"""A provider account was removed from a user. Keywords: ``identity``; ``revoked``, ``None`` where nothing could be."""
 
 token_update = _signals.signal("token-update")
 """A refreshed token has been stored. Keyword: ``token``."""

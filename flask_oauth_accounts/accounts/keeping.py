@@ -162,7 +162,7 @@ class ConnectionKeeper:
     def _tell_disconnected(self, record: IdentityRecord, user: Any, revoked: bool | None) -> None:
         if revoked:
             self._tell("token_revoked", record.identity, user)
-        self._tell("identity_disconnected", record.identity, user, revoked=revoked)
+        self._tell("identity_disconnected", record.identity, user, identity=record.identity, revoked=revoked)
 
     def _tell(self, signal: str, identity: Identity, user: Any, /, **values: Any) -> None:
         self._notify(Notice(signal, identity.name, user, identity.subject, values))

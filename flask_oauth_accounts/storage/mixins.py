@@ -103,9 +103,9 @@ class _TokenMixin(SealedRow):
     id: Mapped[int] = mapped_column(_id(), primary_key=True)
     name: Mapped[str] = mapped_column(exact(100))
     account: Mapped[str] = mapped_column(exact(255), default="", server_default=sa.text("''"))
-    status: Mapped[str] = mapped_column(sa.String(20), default="active")
+    status: Mapped[str] = mapped_column(sa.String(20), default="active", server_default=sa.text("'active'"))
     last_error: Mapped[str | None] = mapped_column(sa.String(255))
-    version: Mapped[int] = mapped_column(sa.Integer(), default=first_version)
+    version: Mapped[int] = mapped_column(sa.Integer(), default=first_version, server_default=sa.text("1"))
     created_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time)
     updated_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time, onupdate=time.time)
     last_login_at: Mapped[float | None] = mapped_column(sa.Double())
@@ -188,7 +188,7 @@ class OAuth2TokenMixin(_TokenMixin):
     lease_owner: Mapped[str | None] = mapped_column(sa.String(64))
     lease_expires_at: Mapped[float | None] = mapped_column(sa.Double())
     retry_at: Mapped[float | None] = mapped_column(sa.Double())
-    failures: Mapped[int] = mapped_column(sa.Integer(), default=0)
+    failures: Mapped[int] = mapped_column(sa.Integer(), default=0, server_default=sa.text("0"))
 
     @declared_attr.directive
     @classmethod
@@ -254,7 +254,7 @@ class UserMixin:
     username: Mapped[str | None] = mapped_column(sa.String(255))
     display_name: Mapped[str | None] = mapped_column(sa.String(255))
     avatar_url: Mapped[str | None] = mapped_column(sa.Text())
-    is_active: Mapped[bool] = mapped_column(sa.Boolean(), default=True)
+    is_active: Mapped[bool] = mapped_column(sa.Boolean(), default=True, server_default=sa.text("'1'"))
     created_at: Mapped[float | None] = mapped_column(sa.Double(), default=time.time)
 
     @declared_attr.directive

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, object_session
 
+from ..errors import ConfigurationError
 from .work import Work
 
 
@@ -55,6 +56,7 @@ class Users:
 
         :param new_user: an instance that is not stored yet; one that waits in a session is taken out of it.
         :return: its primary key.
+        :raises ConfigurationError: if it lies in a transaction of the host's that has not been committed.
         """
         mapper = sa.inspect(new_user).mapper
         session = object_session(new_user)
@@ -64,10 +66,22 @@ class Users:
             with Session(work.connection, expire_on_commit=False) as own:
                 own.add(new_user)
                 own.commit()
-        key = mapper.primary_key_from_instance(new_user)[0]
+            key = mapper.primary_key_from_instance(new_user)[0]
+        else:
+            key = mapper.primary_key_from_instance(new_user)[0]
+            self._check_visible(work.connection, mapper, key)
         for table in reversed(list(mapper.tables)) if mapper.inherits else mapper.tables:
             work.touch(table, key)
         return key
+
+    def _check_visible(self, connection: sa.Connection, mapper: Any, key: Any) -> None:
+        """The host's pending work is never committed from here, and nothing can hang on a row that may vanish."""
+        query = sa.select(sa.literal(1)).select_from(mapper.selectable).where(mapper.primary_key[0] == key)
+        if connection.execute(query.limit(1)).first() is None:
+            raise ConfigurationError(
+                "AccountPolicy.create_user has flushed the new user, and the transaction is not committed: return the "
+                "instance without a flush, or commit it there"
+            )
 
     def _columns(self, *names: str) -> list[sa.Column[Any]] | None:
         if self._mapper is None:

@@ -69,7 +69,7 @@ def _create_user() -> None:
         sa.Column("username", sa.String(255)),
         sa.Column("display_name", sa.String(255)),
         sa.Column("avatar_url", sa.Text()),
-        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("is_active", sa.Boolean(), nullable=False, server_default=sa.text("'1'")),
         *_times("created_at"),
         sqlite_autoincrement=True,
     )
@@ -106,9 +106,9 @@ def _token_columns() -> list[Any]:
         sa.Column("identity_id", _key(), sa.ForeignKey("oauth_identity.id", ondelete="CASCADE")),
         sa.Column("name", _exact(100), nullable=False),
         sa.Column("account", _exact(255), nullable=False, server_default=sa.text("''")),
-        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("status", sa.String(20), nullable=False, server_default=sa.text("'active'")),
         sa.Column("last_error", sa.String(255)),
-        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False, server_default=sa.text("1")),
         *_times("created_at", "updated_at", "last_login_at"),
     ]
 
@@ -139,7 +139,7 @@ def _create_oauth2_token() -> None:
         sa.Column("requested_scope", sa.Text()),
         sa.Column("lease_owner", sa.String(64)),
         *_times("lease_expires_at", "retry_at"),
-        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.UniqueConstraint("user_id", "name", "account", name="uq_oauth2_token_user_id_name_account"),
     )
     op.create_index("ix_oauth2_token_identity_id", "oauth2_token", ["identity_id"])

@@ -222,6 +222,14 @@ def test_may_disconnect_looks_the_others_up_itself() -> None:
     assert policy.may_disconnect(None, one, [two])
 
 
+def test_a_record_reads_like_its_identity() -> None:
+    """A hook written as ``may_disconnect(user, identity)`` fails on the accounts page, and nobody sees it any more."""
+    record = IdentityRecord(1, 7, MONA, can_log_in=True)
+    for name in ("name", "issuer", "subject", "email", "email_verified", "username", "login_key"):
+        assert getattr(record, name) == getattr(MONA, name)
+    assert IdentityRecord(1, 7, MONA, can_log_in=False).login_key is None
+
+
 @pytest.mark.parametrize(
     ("hook", "got"),
     [

@@ -41,3 +41,22 @@ def test_configuration_errors_are_runtime_errors() -> None:
     """Old code that catches ``RuntimeError`` before ``init_app`` would crash."""
     assert issubclass(errors.ConfigurationError, RuntimeError)
     assert issubclass(errors.ConfigurationError, OAuthError)
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_every_error_takes_a_code_and_a_description(name: str) -> None:
+    """``raise ConfigurationError("code", "sentence")``, as the base class has it, would be a ``TypeError``."""
+    cls = getattr(errors, name)
+    error = cls("code", "a sentence")
+    assert (error.error, error.description) == ("code", "a sentence")
+    assert cls().visitor_message
+    assert cls().operator_message
+
+
+def test_configuration_errors_take_a_sentence_alone() -> None:
+    """The remedy would be shown as a code."""
+    error = errors.ConfigurationError("set A_KEY")
+    assert (error.error, error.description, str(error)) == ("configuration_error", "set A_KEY", "set A_KEY")
+    assert errors.ConfigurationError(description="set A_KEY", error="x").error == "x"
+    with pytest.raises(TypeError):
+        errors.ConfigurationError("a", "b", "c")

@@ -450,3 +450,22 @@ def test_a_user_model_that_needs_more_says_so(host: Any) -> None:
 
     with pytest.raises(StorageUnavailable, match=r"AccountPolicy\.create_user"):
         host.store._write(write)
+
+
+def test_a_new_user_flushed_by_the_host_is_kept_or_named_as_the_fault(host: Any) -> None:
+    """Where only the database says that the user is missing, the operator looks for a database that is down."""
+    with Session(host.engine) as session:
+        host.session = session
+        user = host.user_model(name="ann")
+        session.add(user)
+        session.flush()
+        if host.engine.dialect.name == "sqlite":
+            login(host, kind="signup", new_user=user)
+        else:
+            with pytest.raises(ConfigurationError, match=r"AccountPolicy\.create_user has flushed"):
+                login(host, kind="signup", new_user=user)
+        session.rollback()
+        host.session = None
+    kept = host.store.find(ANN)
+    assert (kept is not None) == (host.engine.dialect.name == "sqlite")
+    assert host.scalar("SELECT name FROM users") == (None if kept is None else "ann")

@@ -106,6 +106,15 @@ def test_h04_a_value_copied_to_another_row_does_not_open(host: Any, user: Any, c
     assert host.store.load(user, "github", protocol="oauth2").token["access_token"] == f"a-{user}"
 
 
+@pytest.mark.parametrize("table", ["oauth1_token", "oauth2_token"])
+def test_rows_written_by_hand_need_no_more_than_owner_and_client(host: Any, user: Any, table: str) -> None:
+    """A script that takes rows over by SQL would have to know the columns of the refresh."""
+    with host.engine.begin() as connection:
+        connection.execute(sa.text(f"INSERT INTO {table} (user_id, name) VALUES ({user}, 'github')"))
+        row = connection.execute(sa.text(f"SELECT account, status, version FROM {table}")).one()
+    assert tuple(row) == ("", "active", 1)
+
+
 @pytest.mark.parametrize("plain", ["gho_plaintext", "", "v1.k1.AAAA"])
 def test_plain_text_in_the_database_is_never_used(host: Any, user: Any, plain: str) -> None:
     """A token that somebody has put there would be used as if it were ours."""
