@@ -6,6 +6,7 @@ its caches, the clients built from its configuration – lies in that applicatio
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -30,6 +31,8 @@ from .remote_app.adapters import adapt_callbacks, find_current_user, find_curren
 from .remote_app.caches import is_null_cache, refuse_null_cache
 from .remote_app.flow_stores import CacheFlowStore, SessionFlowStore
 from .vault.keys import KeyProvider, KeyRing
+
+logger = logging.getLogger(__name__)
 
 EXTENSION_KEY = "flask_oauth_accounts"
 
@@ -63,24 +66,17 @@ class _RegistryState:
 class AppState:
     """What belongs to one application; lies in ``app.extensions["flask_oauth_accounts"]``.
 
+    :ivar app: the application.
     :ivar settings: the package's configuration, checked.
     :ivar oauth: the registry that the accounts stand on; the first one, where there are no accounts.
     :ivar accounts: what :class:`~flask_oauth_accounts.extension.OAuthAccounts` has set up, ``None`` without it.
     """
 
     def __init__(self, app: Flask) -> None:
-        self._app = weakref.ref(app)
+        self.app = app
         self.settings = Settings.from_mapping(app.config)
         self.registries: dict[OAuth, _RegistryState] = {}
         self.accounts: Any = None
-
-    @property
-    def app(self) -> Flask:
-        """The application."""
-        app = self._app()
-        if app is None:
-            raise ConfigurationError("the application is gone")
-        return app
 
     @property
     def oauth(self) -> OAuth:
@@ -174,6 +170,7 @@ class OAuth:
         self._entries: dict[str, _Entry] = {}
         self._given = (cache, fetch_token, update_token)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
+        self._latest: Flask | None = None
         silence_libraries()
         if app is not None:
             self.init_app(app)
@@ -200,6 +197,9 @@ class OAuth:
         # Bound again, it keeps the accounts it may have, and builds its clients anew with what is given now.
         state.registries[self] = replace(before, **chosen, clients={})
         self._apps.add(app)
+        # One application lives as long as its registry, so that a function may make both and return only this one;
+        # a registry of a module does not keep all that were ever made.
+        self._latest = app
 
     def attach_accounts(self, app: Flask, **runtime: Any) -> None:
         """Lend the clients of one application its stored tokens; :class:`OAuthAccounts` calls this.
@@ -281,7 +281,8 @@ class OAuth:
         if state is None:
             return LocalProxy(lambda: self._require_client(name))
         try:
-            self._check(entry, state)
+            if not self._check(entry, state):
+                return LocalProxy(lambda: self._require_client(name))
             return self.create_client(name)
         except OAuthError:
             # What is refused leaves nothing behind that every later page would stumble over.
@@ -348,14 +349,9 @@ class OAuth:
         for entry in self._entries.values():
             self._check(entry, state)
 
-    def _check(self, entry: _Entry, state: AppState) -> None:
+    def _check(self, entry: _Entry, state: AppState) -> bool:
+        """:return: whether the client has all that a login needs."""
         config = self._describe(entry, state)
-        if config.client_id is None and (config.authorize_url or config.server_metadata_url):
-            raise ConfigurationError(
-                f"{config_key(entry.name, 'client_id')} is not set: take it from the provider's console, or give "
-                f'client_id to register("{entry.name}")',
-                provider=entry.name,
-            )
         _choose_class(entry, config)
         for key in _FUNCTIONS:
             given = entry.arguments.get(key)
@@ -371,6 +367,7 @@ class OAuth:
             )
         if config.is_oauth1 and not all(own):
             refuse_null_cache(state.find_any_cache(self), entry.name)
+        return _has_client_id(entry.name, config)
 
     def _describe(self, entry: _Entry, state: AppState) -> ClientConfig:
         cls = entry.arguments.get("client_cls")
@@ -401,6 +398,20 @@ class OAuth:
         return cls(config, mine.runtime, callbacks)
 
 
+def _has_client_id(name: str, config: ClientConfig) -> bool:
+    # Commands and tests run where no credentials are, so the application starts; a login is refused.
+    if config.client_id is not None or not (config.authorize_url or config.server_metadata_url):
+        return True
+    logger.warning(
+        "%s is not set, so %s cannot log anybody in: take it from the provider's console, or give client_id to "
+        'register("%s")',
+        config_key(name, "client_id"),
+        name,
+        name,
+    )
+    return False
+
+
 def _choose_class(entry: _Entry, config: ClientConfig) -> type[RemoteApp]:
     needed: type[RemoteApp] = OAuth1App if config.is_oauth1 else OAuth2App
     cls = entry.arguments.get("client_cls") or needed
@@ -412,16 +423,7 @@ def _choose_class(entry: _Entry, config: ClientConfig) -> type[RemoteApp]:
 
 
 def _create_runtime(oauth: OAuth, state: AppState) -> Runtime:
-    # The application holds its state, the state holds this runtime: a reference back would keep all of them alive.
-    find_state = weakref.ref(state)
-
-    def current() -> AppState:
-        found = find_state()
-        assert found is not None
-        return found
-
     def flows() -> CacheFlowStore | SessionFlowStore:
-        state = current()
         cache = state.find_cache(oauth)
         if cache is None:
             return SessionFlowStore(session, state.keys, max_pending=state.settings.max_pending)
@@ -431,9 +433,9 @@ def _create_runtime(oauth: OAuth, state: AppState) -> Runtime:
         settings=state.settings,
         flows=flows,
         session=_find_session,
-        current_user_id=lambda: find_current_user_id(current().app),
-        allow_http=lambda host: current().allow_http(host),
-        refuse_forgetful_cache=lambda name: refuse_null_cache(current().find_any_cache(oauth), name),
+        current_user_id=lambda: find_current_user_id(state.app),
+        allow_http=lambda host: state.allow_http(host),
+        refuse_forgetful_cache=lambda name: refuse_null_cache(state.find_any_cache(oauth), name),
     )
 
 

@@ -34,29 +34,44 @@ def set_up_accounts(app: Flask, oauth: OAuth) -> None:
     OAuthAccounts(oauth, db=db, user_model=User).init_app(app)
 
 
-def test_missing_client_id_at_register(app: Flask) -> None:
-    """The first visitor would find out that the client id is missing."""
+def test_missing_client_id_at_register(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """Tests and commands would not run where no credentials are; or the first visitor would find out, not the log."""
     for arguments in ({**OAUTH2, "client_id": None}, {"server_metadata_url": "https://provider.test/x"}):
-        with pytest.raises(ConfigurationError, match=r'DEV_CLIENT_ID is not set.*register\("dev"\)'):
-            OAuth(app).register("dev", **arguments)
-    with pytest.raises(ConfigurationError, match="GITHUB_CLIENT_ID is not set"):
-        OAuth(app).register("github")
+        caplog.clear()
+        oauth = OAuth(app)
+        oauth.register("dev", **arguments)
+        assert "DEV_CLIENT_ID is not set" in caplog.text and 'register("dev")' in caplog.text
+        with app.test_request_context(), pytest.raises(ConfigurationError, match="DEV_CLIENT_ID"):
+            oauth.dev.authorize_redirect("https://app.test/authorize")
 
 
-def test_missing_client_id_at_the_start_of_the_accounts(app: Flask) -> None:
-    """A client registered at module level would be checked by the first visitor."""
+def test_client_id_that_comes_after_register(app: Flask) -> None:
+    """An application that reads its environment after ``register`` would have clients without an id."""
+    oauth = OAuth(app)
+    client = oauth.register("dev", **{**OAUTH2, "client_id": None})
+    app.config["DEV_CLIENT_ID"] = "late"
+    assert client.client_id == oauth.dev.client_id == "late"
+
+
+def test_missing_client_id_at_the_start_of_the_accounts(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """Migrations could not be made where no credentials are; or nobody would be told before the first visitor."""
     oauth = OAuth()
     oauth.register("github")
-    with pytest.raises(ConfigurationError, match="GITHUB_CLIENT_ID is not set"):
-        set_up_accounts(app, oauth)
+    set_up_accounts(app, oauth)
+    assert "GITHUB_CLIENT_ID is not set" in caplog.text
 
 
-def test_missing_client_id_at_the_blueprint(create_app: Callable[..., Flask], tmp_path: Path) -> None:
-    """Way A would show a button that cannot work."""
+def test_missing_client_id_at_the_blueprint(
+    create_app: Callable[..., Flask], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``flask oauth doctor`` could not say what is missing; or a visitor would see a fault without a page."""
     app = create_app(OAUTH_ACCOUNTS_PROVIDERS="github", SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'x.db'}")
     app.instance_path = str(tmp_path)
-    with pytest.raises(ConfigurationError, match="GITHUB_CLIENT_ID is not set"):
-        app.register_blueprint(create_blueprint())
+    app.register_blueprint(create_blueprint())
+    assert "GITHUB_CLIENT_ID is not set" in caplog.text
+    assert app.test_client().get("/login/github").status_code == 503
+    result = app.test_cli_runner().invoke(args=["oauth", "doctor", "--offline"])
+    assert result.exit_code == 1 and "GITHUB_CLIENT_ID is not set" in result.output
 
 
 @pytest.mark.parametrize(
