@@ -11,6 +11,7 @@ from flask_login import current_user
 
 from ..errors import OAuthError
 from .addresses import check_next
+from .context import find_client
 from .negotiation import wants_json
 
 P = ParamSpec("P")
@@ -27,7 +28,7 @@ class LoginRequiredError(OAuthError):
 
 
 def login_required(view: Callable[P, R]) -> Callable[P, R | Any]:
-    """Send strangers to the sign-in page and back again; in JSON answer 401.
+    """Send strangers to the sign-in page and back again; in JSON answer 401. A provider that is unknown is 404 to all.
 
     :param view: a view of the blueprint.
     """
@@ -36,12 +37,15 @@ def login_required(view: Callable[P, R]) -> Callable[P, R | Any]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R | Any:
         if current_user.is_authenticated:
             return view(*args, **kwargs)
+        if "name" in kwargs:
+            find_client(str(kwargs["name"]))
         if wants_json():
             raise LoginRequiredError
-        target = check_next(request.full_path.rstrip("?")) if request.method in ("GET", "HEAD") else None
+        reads = request.method in ("GET", "HEAD")
+        target = check_next(request.full_path.rstrip("?")) if reads else None
         if request.script_root and target:
             target = check_next(request.script_root + target)
         values: dict[str, Any] = {"next": target} if target else {}
-        return redirect(url_for(".login_page", **values), 303)
+        return redirect(url_for(".login_page", **values), 302 if reads else 303)
 
     return guarded

@@ -106,8 +106,8 @@ def connect(name: str) -> Any:
 
     With ``use=api`` the account is connected for its API only, as no way to log in.
     """
-    csrf.require_token()
     client = find_client(name)
+    csrf.require_token()
     return _start(client, purpose=_read_use(), next_url=read_next(), params=_read_params(), user_id=get_user_id())
 
 

@@ -229,6 +229,19 @@ def test_l12_f05_a_provider_that_is_not_there(site: Any, page: str, name: str) -
     assert "nope" not in response.text
 
 
+def test_l12_a_stranger_at_a_provider_that_is_not_there(site: Any) -> None:
+    """A stranger would be asked to sign in for a page that there is not, and a front end would ask for a token."""
+    browser = site.browser()
+    for response in (
+        browser.get("/profile/nope"),
+        browser.get("/profile/nope", headers={"Accept": "application/json"}),
+        browser.post("/connect/nope"),
+    ):
+        assert response.status_code == 404
+    site.log_in(browser)
+    assert browser.post("/connect/nope").status_code == 404
+
+
 class BrokenCache(SimpleCache):
     """A cache whose server is down."""
 

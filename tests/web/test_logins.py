@@ -181,6 +181,7 @@ def test_a_stranger_is_sent_to_the_sign_in_page_and_back(site: Any) -> None:
     """A stranger would see an error in place of the sign-in page."""
     browser = site.browser()
     response = browser.get("/accounts")
+    assert response.status_code == 302
     assert response.headers["Location"] == "/login?next=/accounts"
     answer = browser.get("/accounts", headers=JSON)
     assert (answer.status_code, answer.json["code"]) == (401, "login_required")
