@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import requests
 from oauthlib.common import add_params_to_uri
@@ -170,7 +170,9 @@ class OAuth2Client:
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8"}
         body = {key: value for key, value in form.items() if value is not None}
         authenticate(self.config, body, headers, audience=url, now=self.clock())
-        url, headers, data = session.hooks_by_type.request(request_hook, url, headers, body)
+        # As text, the form in which hooks written for other clients expect it.
+        form_body = Secret(urlencode(body, doseq=True))
+        url, headers, data = session.hooks_by_type.request(request_hook, url, headers, form_body)
         return self.transport.fetch("POST", url, session=session, headers=headers, data=data)
 
     def _read_answer(self, response: requests.Response) -> object:

@@ -33,13 +33,17 @@ class RemoteApp(Logins):
         """
         return self._identify(finished.token, finished.claims, finished.extra)
 
-    def profile(self) -> Identity:
+    def profile(self, token: Mapping[str, Any] | None = None) -> Identity:
         """Ask the provider about the user whose token this is.
 
+        :param token: to ask with; the current user's when left out.
         :raises MissingTokenError: if there is no token.
         :raises OAuthError: if the provider does not say.
         """
-        return self._ask(lambda token: self._identify(token, self._known_claims(token), {}))
+        if token is not None:
+            given = self._refresh_given(TokenDict(token))
+            return self._identify(given, self._known_claims(given), {})
+        return self._ask(lambda usable: self._identify(usable, self._known_claims(usable), {}))
 
     def _ask(self, ask: Callable[[TokenDict], _T]) -> _T:
         """Ask with a token of the user; where the provider refuses it, renew it and ask once more."""

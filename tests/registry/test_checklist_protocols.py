@@ -122,6 +122,28 @@ def test_hooks_of_the_token_endpoint(app: Flask, stub: Any) -> None:
     assert all(headers["Authorization"].startswith("Basic ") for kind, _, headers, _ in fix.calls if kind != "response")
 
 
+def test_the_body_that_hooks_of_the_token_endpoint_get(app: Flask, stub: Any) -> None:
+    """A fix that was written for Authlib adds its parameter to text; it would stop every login."""
+
+    def fix(session: Any) -> None:
+        for kind in ("access_token_request", "refresh_token_request", "revoke_token_request"):
+            session.register_compliance_hook(kind, lambda url, headers, body: (url, headers, body + "&added=1"))
+
+    stub.answers |= {"/token": {"access_token": "AT-2", "token_type": "Bearer"}, "/revoke": {}}
+    client = OAuth(app).register(
+        "dev",
+        **stub.oauth2(compliance_fix=fix, revocation_endpoint=f"{stub.url}/revoke"),
+        fetch_token=lambda: {**TOKEN, "expires_at": 1},
+        update_token=lambda token: None,
+    )
+    with app.test_request_context():
+        client.fetch_access_token(code="C")
+    with app.test_request_context():
+        client.get("a")
+        client.revoke_token("AT-9", "access_token")
+    assert [seen.body.endswith(b"&added=1") for seen in (*stub.find("/token"), *stub.find("/revoke"))] == [True] * 3
+
+
 def test_hooks_of_oauth_1(app: Flask, stub: Any) -> None:
     """A fix on an OAuth 1 client could not mend a token answer."""
     stub.answers["/request_token"] = {"oauth_token": "RT", "oauth_token_secret": "RS"}
