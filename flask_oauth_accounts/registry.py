@@ -434,7 +434,7 @@ def _create_runtime(oauth: OAuth, state: AppState) -> Runtime:
         flows=flows,
         session=_find_session,
         current_user_id=lambda: find_current_user_id(state.app),
-        allow_http=lambda host: state.allow_http(host),
+        allow_http=state.allow_http,
         refuse_forgetful_cache=lambda name: refuse_null_cache(state.find_any_cache(oauth), name),
     )
 
