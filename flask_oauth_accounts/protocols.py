@@ -84,7 +84,11 @@ class TokenStore(Protocol):
         ...
 
     def mark_reauth_required(self, stored: StoredToken, *, error: str) -> bool:
-        """Keep the row, but only a new consent revives it; ``False`` if the version has moved on."""
+        """Keep the row, but only a new consent revives it; ``False`` if the version has moved on.
+
+        A row that does not open keeps its version and its secrets, and is active again where it opens again;
+        ``False`` if it was marked already.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..errors import LastLoginMethodError
+from ..errors import LastLoginMethodError, SealedValueError
 from ..identity import Identity
 from ..protocols import ConcurrentLogin, Event, IdentityRecord
 from ..tokens import Protocol, StoredToken, TokenDict, join_scope, merge_refreshed, parse_expires_at, parse_expires_in
@@ -93,7 +93,8 @@ class MemoryTokenStore:
 
     def claim(self, stored: StoredToken, *, owner: str, now: float, lease: float) -> StoredToken | None:
         with self._lock:
-            row = self._get_version(stored)
+            found = self._get_version(stored)
+            row = None if found is None else _copy(found)
             if row is None or row.status != "active" or row.failures != stored.failures:
                 return None
             if row.protocol == "oauth1" or (row.lease_owner and (row.lease_expires_at or 0) > now):
@@ -117,6 +118,10 @@ class MemoryTokenStore:
             row = self._get_version(stored)
             if row is None:
                 return False
+            if stored.unreadable:
+                marked: dict[str, Any] = {"status": "reauth_required", "last_error": error, "updated_at": time.time()}
+                self._put(dataclasses.replace(row, **marked))
+                return row.status == "active"
             self._end(row, "reauth_required", error, ("refresh_token",))
             return True
 
@@ -380,7 +385,10 @@ def _is_same_row(one: StoredToken, other: StoredToken) -> bool:
 
 
 def _copy(row: StoredToken) -> StoredToken:
-    return dataclasses.replace(row, token=TokenDict(row.token))
+    """What is read: a row that was marked because it did not open is active again, for here it opens."""
+    marked = (row.status, row.last_error) == ("reauth_required", SealedValueError.code)
+    healthy: dict[str, Any] = {"status": "active", "last_error": None} if marked else {}
+    return dataclasses.replace(row, token=TokenDict(row.token), **healthy)
 
 
 def _complete_scope(token: Mapping[str, Any], requested_scope: str | None) -> Mapping[str, Any]:

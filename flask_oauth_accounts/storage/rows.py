@@ -62,6 +62,9 @@ class TokenTable:
                     token[name] = row[name]
         except SealedValueError:
             token, unreadable = TokenDict(), True
+        marked = (values["status"], values["last_error"]) == ("reauth_required", SealedValueError.code)
+        if marked and not unreadable:
+            values |= {"status": "active", "last_error": None}  # the key is back
         return StoredToken(protocol=self.protocol, token=token, unreadable=unreadable, **values)
 
     def seal(self, token: Mapping[str, Any], user_id: Any, name: str, account: str) -> dict[str, str]:

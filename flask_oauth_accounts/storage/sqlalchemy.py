@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..errors import MissingTokenError
+from ..errors import MissingTokenError, SealedValueError
 from ..tokens import Protocol as TokenProtocol
 from ..tokens import StoredToken, TokenDict
 from .accounts import AccountMixin
@@ -115,9 +115,12 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         if "lease_owner" not in c:
             return None
         is_free = sa.or_(c.lease_expires_at.is_(None), c.lease_expires_at <= now)
-        conditions = (c.status == "active", c.failures == stored.failures, is_free)
+        is_back = sa.and_(c.status == "reauth_required", c.last_error == SealedValueError.code)  # as read() has it
+        is_active = sa.or_(c.status == "active", is_back)
+        conditions = (is_active, c.failures == stored.failures, is_free)
         lease_values: dict[str, Any] = {"lease_owner": owner, "lease_expires_at": now + lease}
-        if not self._update_version(stored, {**lease_values, "updated_at": c.updated_at}, *conditions):
+        values = {**lease_values, "status": "active", "updated_at": c.updated_at}
+        if not self._update_version(stored, values, *conditions):
             return None
         return dataclasses.replace(stored, **lease_values)
 
@@ -154,10 +157,17 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
     def mark_reauth_required(self, stored: StoredToken, *, error: str) -> bool:
         """Keep the row, but only a new consent revives it; the refresh token, which is dead, is dropped.
 
-        :return: ``False`` if the version has moved on.
+        A row that does not open keeps everything, its version too: another worker may have the key, and be refreshing
+        it. Where it opens again, it is active again.
+
+        :return: ``False`` if the version has moved on, or if the row was marked already.
         """
         values: dict[str, Any] = {"status": "reauth_required"}
-        if stored.protocol == "oauth2" and not stored.unreadable:
+        if stored.unreadable:
+            is_active = self.token_tables[stored.protocol].table.c.status == "active"
+            values |= {"last_error": error, "updated_at": self.clock()}
+            return self._update_version(stored, values, is_active)
+        if stored.protocol == "oauth2":
             values |= {"refresh_token": None, "refresh_expires_at": None}
         return self._end(stored, values, error)
 

@@ -19,18 +19,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import SystemRandom
 from typing import Any, Literal
 
 from ..config import Settings
+from ..errors import ReauthorizationRequired, StorageUnavailable
 from ..protocols import EventSink, TokenStore
 from ..tokens import Protocol, StoredToken
 from .attempt import RefreshAttempt
 from .decide import ACTIVE, REAUTH_REQUIRED, Need, Step, create_consent_error, decide_step, is_served
 from .flights import Flight, Flights, Landed, copy_error
-from .tools import Notice, OnOrphan, Refresh, Tools, get_row_key
+from .tools import Notice, OnOrphan, Refresh, Report, Tools, get_row_key
 
 _PATIENCE = 0.5
 """Seconds for which a thread trusts another one to refresh, before it looks at the row itself."""
@@ -269,8 +270,23 @@ class Vault:
     def _serve_as_is(self, stored: StoredToken, need: Need) -> StoredToken | None:
         step = decide_step(stored, need, now=self.clock())
         if step is Step.CONSENT:
-            raise create_consent_error(stored)
+            error = create_consent_error(stored)
+            if stored.unreadable and stored.status == ACTIVE:
+                self._mark_unreadable(stored, error)
+            raise error
         return stored if step is Step.USE else None
+
+    def _mark_unreadable(self, stored: StoredToken, error: ReauthorizationRequired) -> None:
+        """Let the row say what its user has to do, and tell so once."""
+        try:
+            marked = self.store.mark_reauth_required(stored, error=error.error)
+        except StorageUnavailable:
+            return  # it is marked the next time
+        if marked:
+            dead = replace(stored, status=REAUTH_REQUIRED, last_error=error.error)
+            report = Report(self._tools)
+            report.add_event("reauth_required", "reauthorization_required", dead, error)
+            report.send()
 
     def _lead(self, flight: Flight, attempt: RefreshAttempt) -> StoredToken:
         key = get_row_key(attempt.stored)

@@ -106,6 +106,24 @@ def test_h04_a_value_copied_to_another_row_does_not_open(host: Any, user: Any, c
     assert host.store.load(user, "github", protocol="oauth2").token["access_token"] == f"a-{user}"
 
 
+def test_a_row_that_does_not_open_is_marked_and_comes_back_with_its_key(host: Any, user: Any) -> None:
+    """Nobody sees which users have to connect again; or one start with a wrong key disconnects all of them for good."""
+    host.store.save(user, "github", {"access_token": "a", "refresh_token": "r"}, protocol="oauth2", now=1)
+    before = host.store.load(user, "github", protocol="oauth2")
+    host.ring, ring = KeyRing([Key("k1", b"2" * 32)]), host.ring
+    stranger = host.create_store()
+    stored = stranger.load(user, "github", protocol="oauth2")
+    assert stranger.mark_reauth_required(stored, error="sealed_value_unreadable")
+    assert not stranger.mark_reauth_required(stored, error="sealed_value_unreadable")
+    assert raw(host, "status") == "reauth_required"
+    stranger.dispose()
+    host.ring = ring
+    back = host.store.load(user, "github", protocol="oauth2")
+    assert (back.status, back.last_error, back.version) == ("active", None, before.version)
+    assert host.store.claim(back, owner="me", now=2, lease=9) is not None
+    assert raw(host, "status") == "active"
+
+
 @pytest.mark.parametrize("table", ["oauth1_token", "oauth2_token"])
 def test_rows_written_by_hand_need_no_more_than_owner_and_client(host: Any, user: Any, table: str) -> None:
     """A script that takes rows over by SQL would have to know the columns of the refresh."""
