@@ -12,6 +12,9 @@ See :class:`DevProvider` for all that can be scripted, and :mod:`.pytest_plugin`
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from .faults import Fault as Fault
 from .journal import RequestLog as RequestLog
 from .journal import RequestRecord as RequestRecord
@@ -20,3 +23,16 @@ from .models import DevClient as DevClient
 from .models import DevUser as DevUser
 from .models import ProviderSettings as ProviderSettings
 from .provider import DevProvider as DevProvider
+
+_FIXTURES = ("oauth_provider", "oauth_session_provider")
+
+
+def __getattr__(name: str) -> Any:
+    """Give the fixtures here too, as ``pytest_plugins = ["flask_oauth_accounts.testing"]`` looks for them."""
+    if name not in _FIXTURES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.pytest_plugin"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_FIXTURES])

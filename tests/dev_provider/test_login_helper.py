@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,3 +86,20 @@ def test_provider_of_the_whole_run(oauth_session_provider: DevProvider) -> None:
     """An application that is configured once could not be tested."""
     client = create_app(oauth_session_provider, "oauth2").test_client()
     assert oauth_login(client, "dev", user="dev-1002", provider=oauth_session_provider).text == "Bob Builder"
+
+
+@pytest.mark.parametrize(
+    "conftest",
+    [
+        'pytest_plugins = ["flask_oauth_accounts.testing.pytest_plugin"]',
+        'pytest_plugins = ["flask_oauth_accounts.testing"]',
+        "from flask_oauth_accounts.testing import oauth_provider",
+    ],
+)
+def test_fixtures_load_in_a_project_of_its_own(tmp_path: Path, conftest: str) -> None:
+    """A user's first test ends with: fixture not found."""
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "test_it.py").write_text("def test_it(oauth_provider): assert oauth_provider.url")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
