@@ -35,7 +35,7 @@ class PendingFlow:
     """What is remembered between the redirect to the provider and the callback.
 
     :ivar name: of the client.
-    :ivar key: :func:`hash_key` of name and state (OAuth 2) or request token (OAuth 1).
+    :ivar key: :func:`hash_key` of the client, and state (OAuth 2) or request token (OAuth 1).
     :ivar browser: :func:`hash_key` of the browser's own random id, which lives in its session.
     :ivar purpose: :data:`LOGIN`, :data:`CONNECT`, :data:`CONNECT_API`, :data:`RECONNECT` or :data:`APPLICATION`.
     :ivar expires_at: seconds since the epoch.

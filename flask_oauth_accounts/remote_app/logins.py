@@ -56,7 +56,9 @@ class Logins(ApiCalls):
         store.save(flow)
 
     def _flow_key(self, secret: str) -> str:
-        return hash_key(self.name, secret)[:32]
+        # The name alone would let a client of that name in another registry finish what this one has started.
+        provider = self.authorize_url or self.server_metadata_url or self.issuer or ""
+        return hash_key(self.name, self.client_id or "", provider, secret)[:32]
 
     def _take_flow(self, secret: str, purposes: Collection[str]) -> PendingFlow:
         """:raises MismatchingStateError: if it is not there, or of another browser, provider, purpose or user."""

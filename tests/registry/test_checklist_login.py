@@ -556,3 +556,22 @@ def test_openid_without_an_issuer_is_refused_with_a_sentence(app: Flask, stub: A
     assert isinstance(caught.value, (ConfigurationError, IdTokenError))
     if isinstance(caught.value, ConfigurationError):
         assert "DEV_ISSUER" in str(caught.value)
+
+
+@pytest.mark.parametrize("other", [{}, {"client_id": "another"}, {"authorize_url": "https://other.test/authorize"}])
+def test_a_client_of_that_name_in_another_registry(app: Flask, stub: Any, other: dict[str, str]) -> None:
+    """Two providers of one name would take each other's codes; or a second registry would spoil every login."""
+    stub.answers["/token"] = {"access_token": "AT-2", "token_type": "Bearer"}
+    first, second = OAuth(app), OAuth(app)
+    first.register("dev", **stub.oauth2())
+    second.register("dev", **{**stub.oauth2(), **other})
+    app.add_url_rule("/login", "login", lambda: first.dev.authorize_redirect("http://localhost/done"))
+    app.add_url_rule("/done", "done", lambda: second.dev.authorize_access_token()["access_token"])
+    browser = app.test_client()
+    state = parse_qs(urlsplit(browser.get("/login").headers["Location"]).query)["state"][0]
+    if other:
+        with pytest.raises(MismatchingStateError):
+            browser.get(f"/done?code=C&state={state}")
+        assert not stub.find("/token")
+    else:
+        assert browser.get(f"/done?code=C&state={state}").text == "AT-2"
