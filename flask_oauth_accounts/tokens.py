@@ -218,6 +218,7 @@ class StoredToken:
     :ivar version: grows by one with every write.
     :ivar expires_at: seconds since the epoch, ``None`` where unknown.
     :ivar issued_at: seconds since the epoch of the last new access token.
+    :ivar issued_for: its lifetime in seconds when it came, whatever becomes of ``expires_at``.
     :ivar lease_owner: who refreshes it at the moment.
     :ivar lease_expires_at: seconds since the epoch up to which that claim holds.
     :ivar retry_at: seconds since the epoch before which no refresh is tried again.
@@ -237,6 +238,7 @@ class StoredToken:
     identity_id: Any = None
     expires_at: int | None = None
     issued_at: int | None = None
+    issued_for: int | None = None
     refresh_expires_at: int | None = None
     scope: str | None = None
     requested_scope: str | None = None
@@ -251,6 +253,8 @@ class StoredToken:
     @property
     def lifetime(self) -> int | None:
         """Seconds from issue to expiry, ``None`` where unknown."""
+        if self.issued_for is not None:
+            return self.issued_for
         if self.expires_at is None or self.issued_at is None:
             return None
         return self.expires_at - self.issued_at

@@ -182,6 +182,7 @@ class OAuth2TokenMixin(_TokenMixin):
     id_token = SealedText()
     expires_at: Mapped[int | None] = mapped_column(sa.BigInteger())
     issued_at: Mapped[int | None] = mapped_column(sa.BigInteger())
+    issued_for: Mapped[int | None] = mapped_column(sa.BigInteger())
     refresh_expires_at: Mapped[int | None] = mapped_column(sa.BigInteger())
     scope: Mapped[str | None] = mapped_column(sa.Text())
     requested_scope: Mapped[str | None] = mapped_column(sa.Text())

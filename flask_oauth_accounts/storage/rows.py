@@ -101,6 +101,7 @@ class TokenTable:
             "scope": join_scope(token.get("scope")),
             "expires_at": expires_at,
             "issued_at": int(now),
+            "issued_for": None if expires_at is None else max(expires_at - int(now), 0),
             "refresh_expires_at": _read_refresh_expiry(token, now),
         }
         return {name: value for name, value in values.items() if value is not None or name not in _KEPT}

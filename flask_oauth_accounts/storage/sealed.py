@@ -130,6 +130,7 @@ def _touch(row: Any) -> None:
     access = row._oauth_secret_names[0]
     if access in _secrets_of(row).pending and hasattr(row, "issued_at"):
         row.issued_at = int(time.time())
+        row.issued_for = None if row.expires_at is None else max(row.expires_at - row.issued_at, 0)
 
 
 @event.listens_for(SealedRow, "before_insert", propagate=True)

@@ -134,6 +134,7 @@ def _create_oauth2_token() -> None:
         _sealed("id_token"),
         sa.Column("expires_at", sa.BigInteger()),
         sa.Column("issued_at", sa.BigInteger()),
+        sa.Column("issued_for", sa.BigInteger()),
         sa.Column("refresh_expires_at", sa.BigInteger()),
         sa.Column("scope", sa.Text()),
         sa.Column("requested_scope", sa.Text()),

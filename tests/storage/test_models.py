@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -122,6 +123,21 @@ def test_a_row_that_does_not_open_is_marked_and_comes_back_with_its_key(host: An
     assert (back.status, back.last_error, back.version) == ("active", None, before.version)
     assert host.store.claim(back, owner="me", now=2, lease=9) is not None
     assert raw(host, "status") == "active"
+
+
+def test_the_lifetime_is_that_of_the_issue(host: Any, user: Any) -> None:
+    """A token whose expiry was brought forward by hand is called late: a tenth of what is left is no time."""
+    host.store.save(user, "github", {"access_token": "a", "expires_in": 3600}, protocol="oauth2", now=1000)
+    with host.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE oauth2_token SET expires_at = 1030"))
+    assert host.store.load(user, "github", protocol="oauth2").lifetime == 3600
+    with Session(host.engine) as session:
+        row = session.scalars(sa.select(host.models.OAuth2Token)).one()
+        row.access_token, row.expires_at = "b", int(time.time()) + 100
+        session.commit()
+        row.expires_at -= 90
+        session.commit()
+    assert host.store.load(user, "github", protocol="oauth2").lifetime in range(98, 101)
 
 
 @pytest.mark.parametrize("table", ["oauth1_token", "oauth2_token"])
