@@ -282,6 +282,8 @@ class OAuth:
             return LocalProxy(lambda: self._require_client(name))
         try:
             if not self._check(entry, state):
+                # As with Authlib, the configuration may still come; without it, the login is refused.
+                logger.warning(describe_missing_id(name))
                 return LocalProxy(lambda: self._require_client(name))
             return self.create_client(name)
         except OAuthError:
@@ -347,7 +349,9 @@ class OAuth:
         """
         state = get_state(app)
         for entry in self._entries.values():
-            self._check(entry, state)
+            if not self._check(entry, state):
+                # Commands and tests run where no credentials are: the application starts, and `doctor` tells.
+                logger.warning(describe_missing_id(entry.name))
 
     def _check(self, entry: _Entry, state: AppState) -> bool:
         """:return: whether the client has all that a login needs."""
@@ -367,7 +371,7 @@ class OAuth:
             )
         if config.is_oauth1 and not all(own):
             refuse_null_cache(state.find_any_cache(self), entry.name)
-        return _has_client_id(entry.name, config)
+        return config.client_id is not None or not (config.authorize_url or config.server_metadata_url)
 
     def _describe(self, entry: _Entry, state: AppState) -> ClientConfig:
         cls = entry.arguments.get("client_cls")
@@ -398,18 +402,12 @@ class OAuth:
         return cls(config, mine.runtime, callbacks)
 
 
-def _has_client_id(name: str, config: ClientConfig) -> bool:
-    # Commands and tests run where no credentials are, so the application starts; a login is refused.
-    if config.client_id is not None or not (config.authorize_url or config.server_metadata_url):
-        return True
-    logger.warning(
-        "%s is not set, so %s cannot log anybody in: take it from the provider's console, or give client_id to "
-        'register("%s")',
-        config_key(name, "client_id"),
-        name,
-        name,
+def describe_missing_id(name: str) -> str:
+    """:return: what to do about a client without its id."""
+    return (
+        f"{config_key(name, 'client_id')} is not set, so {name} cannot log anybody in: take it from the provider's "
+        f'console, or give client_id to register("{name}")'
     )
-    return False
 
 
 def _choose_class(entry: _Entry, config: ClientConfig) -> type[RemoteApp]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from flask_sqlalchemy import SQLAlchemy
 from ..clients.base import config_key
 from ..errors import ConfigurationError
 from ..providers import find_preset, list_presets
-from ..registry import OAuth, ensure_state
+from ..registry import OAuth, describe_missing_id, ensure_state
 from ..remote_app.adapters import find_flask_cache
 from ..storage.models import define_user
 from .accounts import OAuthAccounts
@@ -122,6 +123,12 @@ def find_providers(app: Flask, *, is_new: bool) -> tuple[str, ...]:
     return tuple(name for name in list_presets() if app.config.get(config_key(name, "client_id")))
 
 
+def is_described(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether the configuration says what kind of client this is."""
+    one_of = any(config.get(config_key(name, key)) for key in ("preset", "server_metadata_url"))
+    return find_preset(name) is not None or one_of or all(config.get(config_key(name, key)) for key in _CLIENT_CONFIG)
+
+
 def register_configured(oauth: OAuth, name: str, app: Flask) -> None:
     """Register a client that only configuration describes.
 
@@ -130,6 +137,8 @@ def register_configured(oauth: OAuth, name: str, app: Flask) -> None:
     :raises ConfigurationError: if the configuration says too little.
     """
     config = app.config
+    if not config.get(config_key(name, "client_id")) and is_described(name, config):
+        raise ConfigurationError(describe_missing_id(name), provider=name)
     if find_preset(name) is not None or config.get(config_key(name, "preset")):
         oauth.register(name)
     elif config.get(config_key(name, "server_metadata_url")):

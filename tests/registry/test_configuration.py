@@ -61,12 +61,21 @@ def test_missing_client_id_at_the_start_of_the_accounts(app: Flask, caplog: pyte
     assert "GITHUB_CLIENT_ID is not set" in caplog.text
 
 
+def test_missing_client_id_of_a_named_provider(create_app: Callable[..., Flask], tmp_path: Path) -> None:
+    """An operator who names a provider and forgets its id would learn it from the first visitor."""
+    app = create_app(OAUTH_ACCOUNTS_PROVIDERS="github", SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'x.db'}")
+    app.instance_path = str(tmp_path)
+    with pytest.raises(ConfigurationError, match="GITHUB_CLIENT_ID is not set"):
+        app.register_blueprint(create_blueprint())
+
+
 def test_missing_client_id_at_the_blueprint(
     create_app: Callable[..., Flask], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``flask oauth doctor`` could not say what is missing; or a visitor would see a fault without a page."""
-    app = create_app(OAUTH_ACCOUNTS_PROVIDERS="github", SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'x.db'}")
+    app = create_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'x.db'}")
     app.instance_path = str(tmp_path)
+    OAuth(app).register("github")
     app.register_blueprint(create_blueprint())
     assert "GITHUB_CLIENT_ID is not set" in caplog.text
     assert app.test_client().get("/login/github").status_code == 503
