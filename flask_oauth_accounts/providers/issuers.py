@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from .preset import Preset
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CONSUMERS_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 _SHARED_TENANTS = ("common", "organizations")
 
 # Whoever answers at these addresses says who somebody is.
@@ -51,7 +52,8 @@ def account_issuer(preset: Preset | None, parameters: Mapping[str, str], registr
 def decide_email_trust(preset: Preset | None, parameters: Mapping[str, str], registration: Mapping[str, Any]) -> bool:
     """Decide whether a client's "verified" may link accounts, where the operator allows that at all.
 
-    The preset's good name belongs to its provider, not to another server that is asked under the same name.
+    The preset's good name belongs to its provider, not to another server that is asked under the same name. A server
+    on this very machine may stand in for it: that is how an application tests its linking.
 
     :param preset: the provider's facts, if there are any.
     :param parameters: values of the preset's placeholders.
@@ -61,7 +63,17 @@ def decide_email_trust(preset: Preset | None, parameters: Mapping[str, str], reg
         return False
     own = preset.settings(parameters)
     keys = _DECISIVE_OPENID if preset.is_openid else _DECISIVE
-    return all((registration.get(key) or None) == own.get(key) for key in keys)
+    values = {key: registration.get(key) or None for key in keys}
+    return all(values[key] == own.get(key) for key in keys) or _stands_in(values.values())
+
+
+def _stands_in(values: Iterable[Any]) -> bool:
+    """Whether whoever answers does so on this machine; an address relative to another one goes with it."""
+    given = [value for value in values if value is not None]
+    if not all(isinstance(value, str) for value in given):
+        return False
+    hosts = [urlsplit(value).hostname for value in given if urlsplit(value).netloc]
+    return bool(hosts) and all(host in _THIS_MACHINE for host in hosts)
 
 
 def _complete(preset: Preset, parameters: Mapping[str, str]) -> dict[str, str] | None:

@@ -176,6 +176,22 @@ def test_e04_trust_in_addresses_stays_with_the_provider(key: str) -> None:
         assert not decide_email_trust(preset, {}, moved)
 
 
+@pytest.mark.parametrize("key", ["google", "github"])
+def test_e04_a_provider_on_this_machine_may_stand_in(key: str) -> None:
+    """An application could not test that it links by verified addresses."""
+    preset = load_preset(key)
+    here, there = "http://127.0.0.1:5001/", "https://evil.example.com/"
+    if preset.is_openid:
+        moved = preset.settings(metadata_url=here)
+        assert not decide_email_trust(preset, {}, {**moved, "jwks": {"keys": []}})
+    else:
+        moved = {**preset.settings(), "access_token_url": here, "api_base_url": here, "userinfo_endpoint": "user"}
+    assert decide_email_trust(preset, {}, moved)
+    for name in ("access_token_url", "userinfo_endpoint", "api_base_url"):
+        assert not decide_email_trust(preset, {}, {**moved, name: there})
+        assert not decide_email_trust(preset, {}, {**preset.settings(), name: here})
+
+
 def test_e04_others_are_never_trusted() -> None:
     """A provider that nobody described, or one that does not verify, proves nothing by an address."""
     assert not decide_email_trust(None, {}, {})
