@@ -46,13 +46,13 @@ class SessionRevocations:
         issued_at = claims.get("iat")
         ended = min(now, issued_at + LEEWAY) if isinstance(issued_at, (int, float)) else now
         try:
-            stored = cache.set(key, str(int(ended)), KEPT)
+            stored = cache.set(key, repr(float(ended)), KEPT)
         except Exception as error:
             raise StorageUnavailable(description=f"the cache failed: {type(error).__name__}") from error
         if stored is False:
             raise StorageUnavailable(description="the cache did not keep a back-channel logout")
 
-    def is_revoked(self, name: str, account: str, sid: str | None, began_at: int) -> bool:
+    def is_revoked(self, name: str, account: str, sid: str | None, began_at: float) -> bool:
         """Whether a session is over.
 
         :param name: of the client that began it.
@@ -65,7 +65,7 @@ class SessionRevocations:
             return False
         for kind, value in (("sub", account), ("sid", sid)):
             ended = cache.get(_key(name, kind, value)) if value else None
-            if ended is not None and int(ended) >= began_at:
+            if ended is not None and float(ended) >= began_at:
                 return True
         return False
 

@@ -34,14 +34,14 @@ class LoginMark:
     :ivar name: of the client.
     :ivar subject: the provider account.
     :ivar sid: the provider's own session id (OpenID Connect Front- and Back-Channel Logout), where it gave one.
-    :ivar at: seconds since the epoch.
+    :ivar at: seconds since the epoch, not whole ones: who logs in right after a logout is not logged out by it.
     :ivar is_openid: an ID token came with it, so the provider may end it from behind.
     """
 
     name: str
     subject: str
     sid: str | None
-    at: int
+    at: float
     is_openid: bool = False
 
 
@@ -103,7 +103,7 @@ def read_login_mark() -> LoginMark | None:
     if not isinstance(values, dict):
         return None
     name, subject, sid, at = (values.get(key) for key in ("name", "account", "sid", "at"))
-    if not isinstance(name, str) or not isinstance(subject, str) or not isinstance(at, int):
+    if not isinstance(name, str) or not isinstance(subject, str) or not isinstance(at, int | float):
         return None
     return LoginMark(name, subject, sid if isinstance(sid, str) else None, at, values.get("oidc") is True)
 
@@ -112,7 +112,7 @@ def create_login_mark(name: str, subject: str, claims: Any) -> LoginMark:
     """:param claims: of the ID token, ``None`` where there was none."""
     sid = claims.get("sid") if claims else None
     usable = sid if isinstance(sid, str) and len(sid) <= 255 else None
-    return LoginMark(name, subject, usable, int(time.time()), claims is not None)
+    return LoginMark(name, subject, usable, round(time.time(), 6), claims is not None)
 
 
 def put_notice(code: str) -> None:

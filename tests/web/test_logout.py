@@ -129,6 +129,15 @@ class TestBackChannel:
         assert answer.headers["Cache-Control"] == "no-store"
         assert site.who(browser) == "alice@example.com"
 
+    def test_who_logs_in_again_at_once_is_logged_in(self, site: Any) -> None:
+        """A user who comes back right after the provider's logout would be signed out again with the first click."""
+        browser = site.browser()
+        for _ in range(3):
+            site.log_in(browser, "three", "alice")
+            assert site.who(browser) == "alice@example.com"
+            assert post(site, site.provider.create_logout_token("alice")).status_code == 200
+            assert site.who(browser) is None
+
     def test_an_id_token_is_no_logout_token(self, site: Any) -> None:
         """Whoever has seen an ID token could end its user's sessions."""
         browser = site.browser()
