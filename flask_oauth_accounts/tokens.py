@@ -132,6 +132,12 @@ def _secret(payload: Mapping[str, Any], key: str, provider: str | None) -> str |
     return value
 
 
+def is_bearer(token: Mapping[str, Any]) -> bool:
+    """:return: whether ``token_type`` is Bearer, in any case (RFC 6749 section 5.1); absent, null and empty are."""
+    token_type = token.get("token_type")
+    return token_type is None or (isinstance(token_type, str) and token_type.lower() in ("", "bearer"))
+
+
 def parse_token_answer(payload: object, *, now: float, provider: str | None = None) -> TokenDict:
     """Check the body of a successful token answer (RFC 6749 section 5.1).
 
@@ -152,7 +158,7 @@ def parse_token_answer(payload: object, *, now: float, provider: str | None = No
     if access_token is None:
         raise ProviderResponseError(description="the token answer has no access_token", provider=provider)
     token_type = payload.get("token_type")
-    if token_type is not None and (not isinstance(token_type, str) or token_type.lower() not in ("", "bearer")):
+    if not is_bearer(payload):
         raise UnsupportedTokenTypeError(description="the token answer is not of the type Bearer", provider=provider)
     known = {"access_token", "token_type", "refresh_token", "id_token", "scope", "expires_in", "expires_at"}
     token = TokenDict({key: value for key, value in payload.items() if key not in known})

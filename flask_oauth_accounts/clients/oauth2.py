@@ -15,11 +15,12 @@ from ..errors import (
     ProviderResponseError,
     ProviderUnavailable,
     TokenRequestError,
+    UnsupportedTokenTypeError,
     clean_text,
 )
 from ..identity import UserInfo
 from ..protocols import Clock
-from ..tokens import Secret, TokenDict, parse_token_answer
+from ..tokens import Secret, TokenDict, is_bearer, parse_token_answer
 from .answers import hide_sent
 from .authentication import authenticate
 from .base import ClientConfig, config_key
@@ -278,7 +279,14 @@ class OAuth2Client:
         return headers
 
     def create_session(self, token: Mapping[str, Any] | None = None) -> OAuth2ClientSession:
-        """Build a session for one call and let ``compliance_fix`` see it."""
+        """Build a session for one call and let ``compliance_fix`` see it.
+
+        :raises UnsupportedTokenTypeError: if the token is not a Bearer token; another kind is not sent as one.
+        """
+        if token and not is_bearer(token):
+            raise UnsupportedTokenTypeError(
+                description="the token in use is not of the type Bearer", provider=self.config.name
+            )
         session = OAuth2ClientSession(
             self.transport,
             self.config.client_id,

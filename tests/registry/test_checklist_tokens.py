@@ -18,6 +18,7 @@ from flask_oauth_accounts import (
     ProviderUnavailable,
     ReauthorizationRequired,
     TokenExpiredError,
+    UnsupportedTokenTypeError,
     signals,
 )
 
@@ -611,3 +612,14 @@ def test_current_oauth(app: Flask, stub: Any) -> None:
     assert sent(stub) == ["Bearer AT-1"]
     with Flask("other").app_context(), pytest.raises(RuntimeError, match="init_app"):
         current_oauth.dev
+
+
+def test_a_token_that_is_no_bearer_token(app: Flask, stub: Any) -> None:
+    """A token that must be signed with would be sent as if whoever holds it may use it."""
+    client = OAuth(app).register("dev", **stub.oauth2())
+    for token_type in ("mac", "DPoP", 7):
+        with pytest.raises(UnsupportedTokenTypeError):
+            client.get("a", token={"access_token": "AT", "token_type": token_type})
+    assert not stub.seen
+    for bearer in ("bearer", "BEARER", "", None):
+        assert client.get("a", token={"access_token": "AT", "token_type": bearer}).ok
