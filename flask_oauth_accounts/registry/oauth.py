@@ -1,153 +1,33 @@
-"""The registry: clients by name, for any number of applications.
-
-A registry keeps what was registered and nothing of any application. What belongs to one application – its settings,
-its caches, the clients built from its configuration – lies in that application's :class:`AppState`.
-"""
+"""``OAuth``: clients by name."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask, current_app, has_app_context, session
 from flask.sessions import NullSession
 from werkzeug.local import LocalProxy
 
-from . import signals
-from .clients.base import ClientConfig, create_client_config, is_loopback
-from .clients.logs import silence_libraries
-from .clients.merging import merge_settings
-from .clients.names import check_arguments, config_key
-from .config import Settings
-from .errors import ConfigurationError, OAuthError
-from .providers import find_preset
-from .remote_app import OAuth1App, OAuth2App, RemoteApp, Runtime
-from .remote_app.adapters import adapt_callbacks, find_current_user, find_current_user_id, find_flask_cache
-from .remote_app.caches import is_null_cache, refuse_null_cache
-from .remote_app.flow_stores import CacheFlowStore, SessionFlowStore
-from .vault.keys import KeyProvider, KeyRing
+from .. import signals
+from ..clients.base import ClientConfig, create_client_config
+from ..clients.logs import silence_libraries
+from ..clients.merging import merge_settings
+from ..clients.names import check_arguments, config_key
+from ..errors import ConfigurationError, OAuthError
+from ..providers import find_preset
+from ..remote_app import OAuth1App, OAuth2App, RemoteApp, Runtime
+from ..remote_app.adapters import adapt_callbacks, find_current_user, find_current_user_id
+from ..remote_app.caches import refuse_null_cache
+from ..remote_app.flow_stores import CacheFlowStore, SessionFlowStore
+from .state import EXTENSION_KEY, AppState, Entry, FetchToken, RegistryState, UpdateToken, ensure_state, get_state
 
 logger = logging.getLogger(__name__)
 
-EXTENSION_KEY = "flask_oauth_accounts"
-
 _FUNCTIONS = ("fetch_token", "update_token", "save_request_token", "fetch_request_token", "compliance_fix")
-
-FetchToken = Callable[[str], Mapping[str, Any] | None]
-UpdateToken = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """What was given to :meth:`OAuth.register`."""
-
-    name: str
-    overwrite: bool
-    arguments: Mapping[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class _RegistryState:
-    """What one registry is in one application."""
-
-    runtime: Runtime
-    cache: Any = None
-    fetch_token: FetchToken | None = None
-    update_token: UpdateToken | None = None
-    clients: dict[str, tuple[_Entry, RemoteApp]] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
-
-
-class AppState:
-    """What belongs to one application; lies in ``app.extensions["flask_oauth_accounts"]``.
-
-    :ivar app: the application.
-    :ivar settings: the package's configuration, checked.
-    :ivar oauth: the registry that the accounts stand on; the first one, where there are no accounts.
-    :ivar accounts: what :class:`~flask_oauth_accounts.extension.OAuthAccounts` has set up, ``None`` without it.
-    """
-
-    def __init__(self, app: Flask) -> None:
-        self.app = app
-        self.settings = Settings.from_mapping(app.config)
-        self.registries: dict[OAuth, _RegistryState] = {}
-        self.accounts: Any = None
-
-    @property
-    def oauth(self) -> OAuth:
-        """The registry that the accounts stand on, else the first one."""
-        if self.accounts is not None:
-            oauth: OAuth = self.accounts.oauth
-            return oauth
-        first = next(iter(self.registries), None)
-        if first is None:
-            raise ConfigurationError("no OAuth() is set up on this application: call oauth.init_app(app) first")
-        return first
-
-    def use_key_provider(self, provider: KeyProvider) -> None:
-        """Take the keys from a provider; called while the application is being set up, before any is used."""
-        self.__dict__["keys"] = KeyRing(provider)
-
-    @cached_property
-    def keys(self) -> KeyRing:
-        """What seals secrets: ``OAUTH_ACCOUNTS_KEYS``, and keys derived from ``SECRET_KEY`` and its fallbacks.
-
-        :raises ConfigurationError: if neither is set.
-        """
-        app = self.app
-        return KeyRing.from_configuration(
-            self.settings.keys, app.secret_key, app.config.get("SECRET_KEY_FALLBACKS") or ()
-        )
-
-    @property
-    def cache(self) -> Any:
-        """Where pending things wait: the registry's cache, else the application's Flask-Caching, else ``None``."""
-        return self.find_cache(self.oauth)
-
-    def find_cache(self, oauth: OAuth) -> Any:
-        """:return: the cache of a registry, ``None`` where there is none that remembers."""
-        cache = self.find_any_cache(oauth)
-        return None if cache is None or is_null_cache(cache) else cache
-
-    def find_any_cache(self, oauth: OAuth) -> Any:
-        """As :meth:`find_cache`, but also one that forgets everything."""
-        given = self.registries[oauth].cache
-        return given if given is not None else find_flask_cache(self.app)
-
-    def allow_http(self, host: str) -> bool:
-        """Whether a host may do without TLS: this machine in debug and testing, and what the operator names."""
-        host = host.lower()
-        if host in self.settings.allow_http:
-            return True
-        return is_loopback(host) and bool(self.app.debug or self.app.testing)
-
-
-def ensure_state(app: Flask) -> AppState:
-    """The state of an application, created where there is none.
-
-    :raises ConfigurationError: if a setting of the package is unknown or of the wrong kind.
-    """
-    state = app.extensions.get(EXTENSION_KEY)
-    if state is None:
-        state = app.extensions[EXTENSION_KEY] = AppState(app)
-    return state
-
-
-def get_state(app: Flask | None = None) -> AppState:
-    """The state of an application.
-
-    :param app: the current one when left out.
-    :raises ConfigurationError: if the package is not set up on it.
-    """
-    state = (app or current_app).extensions.get(EXTENSION_KEY)
-    if state is None:
-        raise ConfigurationError("flask_oauth_accounts is not set up on this application: call init_app(app) first")
-    return state  # type: ignore[no-any-return]
 
 
 class OAuth:
@@ -167,7 +47,7 @@ class OAuth:
         fetch_token: FetchToken | None = None,
         update_token: UpdateToken | None = None,
     ) -> None:
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._given = (cache, fetch_token, update_token)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._latest: Flask | None = None
@@ -191,7 +71,7 @@ class OAuth:
         :raises ConfigurationError: if a setting of the package is unknown or of the wrong kind.
         """
         state = ensure_state(app)
-        before = state.registries.get(self) or _RegistryState(_create_runtime(self, state), *self._given)
+        before = state.registries.get(self) or RegistryState(_create_runtime(self, state), *self._given)
         given = {"cache": cache, "fetch_token": fetch_token, "update_token": update_token}
         chosen = {key: value for key, value in given.items() if value is not None}
         # Bound again, it keeps the accounts it may have, and builds its clients anew with what is given now.
@@ -255,7 +135,7 @@ class OAuth:
             where = "with a Flask app: call oauth.init_app(app) first"
         raise ConfigurationError(f"OAuth is not initialised {where}")
 
-    def _find_mine(self) -> _RegistryState | None:
+    def _find_mine(self) -> RegistryState | None:
         state = self._find_state()
         return state.registries[self] if state is not None else None
 
@@ -276,7 +156,7 @@ class OAuth:
         check_arguments(kwargs, [item.name for item in preset.placeholders] if preset else ())
         arguments = {key: dict(value) if isinstance(value, Mapping) else value for key, value in kwargs.items()}
         before = self._entries.get(name)
-        self._entries[name] = entry = _Entry(name, overwrite, arguments)
+        self._entries[name] = entry = Entry(name, overwrite, arguments)
         state = self._find_state()
         if state is None:
             return LocalProxy(lambda: self._require_client(name))
@@ -353,7 +233,7 @@ class OAuth:
                 # Commands and tests run where no credentials are: the application starts, and `doctor` tells.
                 logger.warning(describe_missing_id(entry.name))
 
-    def _check(self, entry: _Entry, state: AppState) -> bool:
+    def _check(self, entry: Entry, state: AppState) -> bool:
         """:return: whether the client has all that a login needs."""
         config = self._describe(entry, state)
         _choose_class(entry, config)
@@ -373,7 +253,7 @@ class OAuth:
             refuse_null_cache(state.find_any_cache(self), entry.name)
         return config.client_id is not None or not (config.authorize_url or config.server_metadata_url)
 
-    def _describe(self, entry: _Entry, state: AppState) -> ClientConfig:
+    def _describe(self, entry: Entry, state: AppState) -> ClientConfig:
         cls = entry.arguments.get("client_cls")
         registration = merge_settings(
             entry.name,
@@ -384,7 +264,7 @@ class OAuth:
         )
         return create_client_config(registration, allow_http=state.allow_http)
 
-    def _build(self, entry: _Entry, state: AppState, mine: _RegistryState) -> RemoteApp:
+    def _build(self, entry: Entry, state: AppState, mine: RegistryState) -> RemoteApp:
         config = self._describe(entry, state)
         cls = _choose_class(entry, config)
 
@@ -410,7 +290,7 @@ def describe_missing_id(name: str) -> str:
     )
 
 
-def _choose_class(entry: _Entry, config: ClientConfig) -> type[RemoteApp]:
+def _choose_class(entry: Entry, config: ClientConfig) -> type[RemoteApp]:
     needed: type[RemoteApp] = OAuth1App if config.is_oauth1 else OAuth2App
     cls = entry.arguments.get("client_cls") or needed
     if not isinstance(cls, type) or not issubclass(cls, needed):
