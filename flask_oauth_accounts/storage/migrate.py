@@ -93,13 +93,27 @@ def check(engine: sa.Engine, tables: Iterable[sa.Table] | None = None) -> list[s
             opts={
                 "version_table": VERSION_TABLE,
                 "compare_type": True,
-                "compare_server_default": True,
+                "compare_server_default": _compare_default,
                 "include_name": lambda name, kind, parents: kind != "table" or name in names,
                 "include_object": lambda item, name, kind, reflected, other: kind != "table" or name in names,
             },
         )
         found_differences = compare_metadata(context, wanted[0].metadata) if wanted else []
     return differences + [_describe(item) for item in found_differences]
+
+
+def _compare_default(  # noqa: PLR0917  Alembic calls it by position
+    context: Any, inspected: Any, wanted: Any, found: Any, default: Any, rendered: Any
+) -> bool | None:
+    """Whether a column's default differs; ``None`` leaves the answer to Alembic.
+
+    MariaDB stores ``true`` as ``1``, which Alembic before 1.16 takes for another default.
+    """
+    if isinstance(wanted.type, sa.Boolean) and found is not None and rendered is not None:
+        words = {"1": "true", "0": "false"}
+        texts = [str(item).strip("'()").lower() for item in (found, rendered)]
+        return words.get(texts[0], texts[0]) != words.get(texts[1], texts[1])
+    return None
 
 
 def _describe(difference: Any) -> str:
