@@ -79,9 +79,10 @@ class ApiCalls(TokenHolder):
             return self._send(method, target, usable, headers=headers, **requests_kwargs)
         usable, stored = self._usable_token()
         response = self._send(method, target, usable, headers=headers, **requests_kwargs)
-        if response.status_code == 401 and method in _IDEMPOTENT and not requests_kwargs.get("stream"):
+        if response.status_code == 401 and method in _IDEMPOTENT and _can_be_sent_again(requests_kwargs):
             renewed = self._renew_rejected(usable, stored)
             if renewed is not None:
+                response.close()
                 response = self._send(method, target, renewed, headers=headers, **requests_kwargs)
         return response
 
@@ -135,3 +136,10 @@ class ApiCalls(TokenHolder):
 
     def _renew_rejected(self, token: TokenDict, stored: StoredToken | None) -> TokenDict | None:
         return None
+
+
+def _can_be_sent_again(requests_kwargs: Mapping[str, Any]) -> bool:
+    """Whether the body is a value; a file or an iterator has been read once it is sent."""
+    data = requests_kwargs.get("data")
+    is_value = data is None or isinstance(data, (str, bytes, dict, list, tuple))
+    return is_value and not requests_kwargs.get("files")

@@ -293,6 +293,24 @@ def test_a_401_renews_once_and_retries_what_may_be_repeated(app: Flask, stub: An
     assert len(kept) == (1 if retried else 0)
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "status"),
+    [({"stream": True}, 200), ({"data": b"x"}, 200), ({"data": iter([b"x"])}, 401), ({"files": {"f": b"x"}}, 401)],
+    ids=["stream", "bytes", "iterator", "files"],
+)
+def test_a_401_is_repeated_with_the_same_body_or_not_at_all(
+    app: Flask, stub: Any, kwargs: dict[str, Any], status: int
+) -> None:
+    """A body that has been read once would be stored empty by the second request."""
+    stub.answers["/api/a"] = answer_by_token(stub)
+    stub.answers["/token"] = {"access_token": "AT-2", "token_type": "Bearer", "expires_in": 3600}
+    client = OAuth(app).register("dev", **stub.oauth2(), fetch_token=lambda: {**TOKEN, "refresh_token": "RT-1"})
+    with app.test_request_context():
+        response = client.put("a", **kwargs)
+    assert response.status_code == status
+    response.close()
+
+
 def test_a_second_401_is_the_answer(app: Flask, stub: Any) -> None:
     """A provider that refuses for another reason would be asked for ever."""
     stub.answers["/api/a"] = (401, {})
