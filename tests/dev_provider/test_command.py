@@ -12,7 +12,11 @@ from click.testing import CliRunner
 from flask_oauth_accounts.cli.dev_provider import dev_provider_command
 from flask_oauth_accounts.testing import DevProvider
 
-_RUN = "from flask_oauth_accounts.cli.dev_provider import dev_provider_command as run; run()"
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that: a terminal is what is tried here.
+_RUN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from flask_oauth_accounts.cli.dev_provider import dev_provider_command as run; run()"
+)
 
 
 def test_command_runs_until_interrupted() -> None:
@@ -25,7 +29,10 @@ def test_command_runs_until_interrupted() -> None:
         url = first.split()[3].rstrip(",")
         assert requests.get(f"{url}/.well-known/openid-configuration", timeout=10).json()["issuer"] == url
         process.send_signal(signal.SIGINT)
-        output, errors = process.stdout.read(), process.stderr.read()
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0, errors
     for line in ("alice   Alice Ardent (alice@example.com)", "carol   Carol Cipher (no e-mail address)"):
         assert line in output
