@@ -19,6 +19,7 @@ from flask_oauth_accounts.testing import DevProvider
 
 HERE = Path(__file__).resolve().parent
 CLIENTS = {"oauth1": "oauth1", "oauth2": "oauth2", "openid": "oidc"}
+LABELS = {"oauth1": "OAuth 1", "oauth2": "OAuth 2", "openid": "OpenID Connect"}
 
 
 def configure(provider: DevProvider) -> None:
@@ -30,6 +31,7 @@ def configure(provider: DevProvider) -> None:
     }
     for name, kind in CLIENTS.items():
         settings |= provider.config(kind, name)
+        settings[f"{name.upper()}_DISPLAY_NAME"] = LABELS[name]
     os.environ |= {f"FLASK_{key}": json.dumps(value) for key, value in settings.items()}
 
 
