@@ -492,3 +492,28 @@ def test_no_secret_in_any_repr(app: Flask) -> None:
     texts += [repr(oauth._entries), repr(app.extensions["flask_oauth_accounts"]), repr(client._callbacks)]
     texts += [repr(vars(app.extensions["flask_oauth_accounts"]))]
     assert "hidden" not in "".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "config", "label"),
+    [
+        ("acme_sso", {}, {}, "Acme Sso"),
+        ("acme_sso", {}, {"ACME_SSO_DISPLAY_NAME": "ACME"}, "ACME"),
+        ("acme_sso", {"display_name": "Works"}, {"ACME_SSO_DISPLAY_NAME": "ACME"}, "Works"),
+        ("acme_sso", {"preset": "oidc"}, {}, "Acme Sso"),
+        ("github", {}, {}, "GitHub"),
+        ("github", {"display_name": "Code"}, {}, "Code"),
+    ],
+)
+def test_the_name_for_people(
+    app: Flask, name: str, arguments: dict[str, Any], config: dict[str, Any], label: str
+) -> None:
+    """A button would carry a name that nobody at the company knows."""
+    app.config.update(config)
+    endpoints = (
+        {} if name == "github" else {"authorize_url": "https://a.test/a", "access_token_url": "https://a.test/t"}
+    )
+    if "preset" in arguments:
+        endpoints = {"server_metadata_url": "https://a.test/.well-known/openid-configuration"}
+    client = OAuth(app).register(name, client_id="id", client_secret="secret", **endpoints, **arguments)
+    assert client.display_name == label
