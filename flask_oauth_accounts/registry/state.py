@@ -65,7 +65,10 @@ class AppState:
 
     @property
     def oauth(self) -> OAuth:
-        """The registry that the accounts stand on, else the first one."""
+        """The registry that the accounts stand on, else the first one.
+
+        :raises ConfigurationError: if none is set up.
+        """
         if self.accounts is not None:
             oauth: OAuth = self.accounts.oauth
             return oauth

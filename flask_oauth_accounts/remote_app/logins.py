@@ -37,9 +37,11 @@ class Logins(ApiCalls):
         return response
 
     def create_authorization_url(self, redirect_uri: str | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The protocol's own, see :class:`OAuth1App` and :class:`OAuth2App`."""
         raise NotImplementedError
 
     def save_authorize_data(self, **kwargs: Any) -> None:
+        """The protocol's own, see :class:`OAuth1App` and :class:`OAuth2App`."""
         raise NotImplementedError
 
     def _save_flow(self, key: str, **values: Any) -> None:
@@ -129,6 +131,7 @@ class Logins(ApiCalls):
         return str(data["url"])
 
     def finish_flow(self, purposes: Collection[str] = (APPLICATION,), **kwargs: Any) -> FinishedFlow:
+        """The protocol's own, see :class:`OAuth1App` and :class:`OAuth2App`."""
         raise NotImplementedError
 
     def authorize_access_token(self, **kwargs: Any) -> TokenDict:

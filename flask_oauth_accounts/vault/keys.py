@@ -143,6 +143,7 @@ class KeyRing:
         :param plaintext: the secret.
         :param context: where it lives; the same text is needed to open it.
         :return: text that holds no line break.
+        :raises ConfigurationError: if the key provider has no key.
         """
         keys = self._provider.keys()
         if not keys:

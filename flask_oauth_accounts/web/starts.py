@@ -147,7 +147,13 @@ def reconnect(id: str) -> Any:
 def find_connection(user_id: Any, id: str) -> Connection | None:
     """Find a connection of the user.
 
-    By the identity's id, or by the name of a client: then the connection that was used last."""
+    By the identity's id, or by the name of a client: then the connection that was used last.
+
+    :param user_id: of the user.
+    :param id: of the identity, or the name of a client.
+    :return: ``None`` where the client is there and the user has no connection with it.
+    :raises UnknownConnectionError: if it is neither.
+    """
     connections: list[Connection] = get_state().accounts.service.connections(user_id)
     by_id = [item for item in connections if str(item.record.id) == id]
     if by_id:

@@ -173,7 +173,7 @@ def test_c12_dirty_keys(make_site: Any, provider: Any) -> None:
         "x",
         [],
         {},
-        {"kty": "XXX"},
+        {"kty": "unheard-of"},
         {"kty": "RSA"},
         {"kty": "RSA", "n": "AA", "e": "AQAB"},
         {"kty": "EC", "crv": "P-256", "x": "!", "y": "!"},
