@@ -152,7 +152,9 @@ def chromium() -> Iterator[Browser]:
     """One Chromium for the whole run; each test opens a context of its own in it."""
     if not Path(CHROMIUM).is_file():
         unavailable("Chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=15_000)
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)

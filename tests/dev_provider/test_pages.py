@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 import requests
+from playwright.sync_api import expect
 
 from flask_oauth_accounts.testing import DevProvider, DevUser
 
@@ -73,7 +74,7 @@ def test_choosing_a_person_in_a_browser(oauth_provider: DevProvider, page: Page)
     page.wait_for_url("**/?back=1&code=*")
     assert oauth_provider.requests("/oauth2/authorize", method="POST")[0].user == "bob"
     page.goto(create_url(oauth_provider))
-    assert page.get_by_label("Bob Builder").is_checked()
+    expect(page.get_by_label("Bob Builder")).to_be_checked()
     page.get_by_role("button", name="Deny").click()
     page.wait_for_url("**/?back=1&error=access_denied*")
 

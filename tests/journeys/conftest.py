@@ -137,12 +137,13 @@ def visitor(open_page: Callable[..., Page]) -> Page:
 
 
 @pytest.fixture
-def consent() -> Callable[..., None]:
-    """Choose a user on the provider's page."""
+def consent(provider: DevProvider) -> Callable[..., None]:
+    """Choose a user on the provider's page, and be back."""
 
     def choose(page: Page, user: str = "alice", *, allow: bool = True) -> None:
         page.locator(f"input[name=user][value={user}]").check()
         page.get_by_role("button", name="Allow" if allow else "Deny").click()
+        page.wait_for_url(lambda url: not url.startswith(provider.url))
 
     return choose
 
@@ -165,6 +166,7 @@ def look() -> Callable[[Page, str], None]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
 
     def look_at(page: Page, name: str) -> None:
+        page.wait_for_load_state()
         size = page.viewport_size
         for scheme in ("light", "dark"):
             for width in (320, 1280):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from flask_oauth_accounts.providers import list_presets, load_preset
 
@@ -23,21 +24,22 @@ def test_no_provider(make_place: Callable[..., Any], visitor: Page, look: Any) -
 
     place = make_place(remove_all)
     visitor.goto(f"{place.url}/login")
-    assert "No way to sign in has been set up here yet." in visitor.get_by_role("main").inner_text()
+    expect(visitor.get_by_role("main")).to_contain_text("No way to sign in has been set up here yet.")
     look(visitor, "login-empty")
 
 
 def test_forty_providers(make_place: Callable[..., Any], visitor: Page, log_in: Any, look: Any) -> None:
     """Buttons would be unreadable in somebody's colours, or an endless column on a desk."""
 
+    names = [name for name in list_presets() if not load_preset(name).placeholders and name != "oidc"][:37]
+
     def add_presets(place: Any) -> None:
-        names = [name for name in list_presets() if not load_preset(name).placeholders and name != "oidc"][:37]
         for name in names:
             place.oauth.register(f"p-{name}", preset=name, client_id="x", client_secret="y")
 
     place = make_place(add_presets)
     visitor.goto(f"{place.url}/login")
-    assert visitor.get_by_role("link", name="Continue with").count() >= 30
+    expect(visitor.get_by_role("link", name="Continue with")).to_have_count(40)
     look(visitor, "login-forty")
     log_in(visitor, place.url)
     visitor.goto(f"{place.url}/accounts")
@@ -49,7 +51,7 @@ def test_other_languages(place: Any, open_page: Callable[..., Page], consent: An
     """Longer words would break the layout."""
     page = open_page(locale=language)
     page.goto(f"{place.url}/login")
-    assert page.locator("html").get_attribute("lang") == language
+    expect(page.locator("html")).to_have_attribute("lang", language)
     look(page, f"login-{language}")
     page.locator("a.oa-provider").nth(1).click()
     consent(page)
@@ -80,7 +82,7 @@ def test_right_to_left(make_place: Callable[..., Any], visitor: Page, consent: A
 
     place = make_place(use_hebrew)
     visitor.goto(f"{place.url}/login")
-    assert visitor.locator("html").get_attribute("dir") == "rtl"
+    expect(visitor.locator("html")).to_have_attribute("dir", "rtl")
     button = visitor.locator("a.oa-provider").first
     mark, outer = button.locator(".oa-mark").bounding_box(), button.bounding_box()
     assert mark is not None

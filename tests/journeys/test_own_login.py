@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
+from playwright.sync_api import expect
 
 from flask_oauth_accounts.testing import DevProvider, DevUser
 
@@ -70,20 +71,20 @@ def test_a_taken_address_is_proved_by_password(orchard: Any, visitor: Page, cons
     look(visitor, "orchard-login")
     visitor.get_by_role("link", name="Continue with").filter(has_text="ompany").click()
     consent(visitor, "dora")
-    assert visitor.get_by_role("heading", level=1).inner_text() == "You may have an account here already"
+    expect(visitor.get_by_role("heading", level=1)).to_have_text("You may have an account here already")
     look(visitor, "orchard-resolve-stranger")
     visitor.get_by_role("link", name="Sign in another way").click()
     look(visitor, "orchard-own-login")
     sign_in(visitor)
-    assert "so that you can sign in with it from now on?" in visitor.get_by_role("main").inner_text()
+    expect(visitor.get_by_role("main")).to_contain_text("so that you can sign in with it from now on?")
     look(visitor, "orchard-resolve")
     visitor.get_by_role("button", name="Connect", exact=True).click()
     visitor.goto(f"{orchard.url}/auth/accounts")
-    assert visitor.get_by_role("status").inner_text() == "The account is connected."
+    expect(visitor.get_by_role("status")).to_have_text("The account is connected.")
     look(visitor, "orchard-accounts")
     # A password is one more way in, so the only provider may go.
     visitor.get_by_role("button", name="Disconnect").click()
-    assert visitor.get_by_role("main").get_by_text("No account is connected yet.").count() == 1
+    expect(visitor.get_by_role("main").get_by_text("No account is connected yet.")).to_have_count(1)
     look(visitor, "orchard-accounts-empty")
 
 
@@ -92,11 +93,11 @@ def test_without_a_password_the_last_provider_stays(orchard: Any, visitor: Page,
     visitor.goto(f"{orchard.url}/auth/login")
     visitor.get_by_role("link", name="Continue with").filter(has_text="ompany").click()
     consent(visitor, "bob")
-    assert visitor.url == f"{orchard.url}/"
+    expect(visitor).to_have_url(f"{orchard.url}/")
     look(visitor, "orchard-home")
     visitor.get_by_role("link", name="Accounts").click()
-    assert visitor.get_by_role("button", name="Disconnect").count() == 0
-    assert visitor.get_by_text("This is your only way to sign in.").count() == 1
+    expect(visitor.get_by_role("button", name="Disconnect")).to_have_count(0)
+    expect(visitor.get_by_text("This is your only way to sign in.")).to_have_count(1)
     look(visitor, "orchard-accounts-last")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from flask_oauth_accounts.testing import DevUser
 
@@ -41,9 +43,11 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
 
 def consent(page: Page, user: str, *, allow: bool = True) -> None:
-    """Choose a user on the provider's page."""
+    """Choose a user on the provider's page, and be back."""
     page.locator(f"input[name=user][value={user}]").check()
+    provider = urlsplit(page.url).netloc
     page.get_by_role("button", name="Allow" if allow else "Deny").click()
+    page.wait_for_url(lambda url: urlsplit(url).netloc != provider)
 
 
 def log_in(page: Page, address: str, label: str = "Two", user: str = "alice") -> None:
@@ -52,42 +56,43 @@ def log_in(page: Page, address: str, label: str = "Two", user: str = "alice") ->
     consent(page, user)
 
 
-def walk_all_pages(page: Page, address: str) -> Iterator[str]:
-    """Go from page to page as a visitor does; yields the name of each."""
+def walk_all_pages(page: Page, address: str) -> Iterator[tuple[str, str]]:
+    """Go from page to page as a visitor does; yields a name for the picture and the heading of each."""
     page.goto(f"{address}/login")
-    yield "login"
+    yield "login", "Sign in"
     page.get_by_role("link", name="Continue with Two").click()
     consent(page, "alice", allow=False)
-    yield "error-denied"
+    yield "error-denied", "Nothing was changed"
     page.get_by_role("link", name="Try again").click()
     consent(page, "alice")
-    yield "profile"
+    yield "profile", "Your Two profile"
     page.goto(f"{address}/login/three")
-    yield "confirm"
+    yield "confirm", "You are signed in already"
     page.get_by_role("button", name="Connect Three to this account").click()
     consent(page, "bob")
-    yield "accounts"
+    yield "accounts", "Connected accounts"
     page.get_by_role("button", name="Disconnect Three account").click()
-    yield "accounts-disconnected"
-    assert page.get_by_role("button", name="Disconnect").count() == 0
+    expect(page.get_by_role("status")).to_contain_text("disconnected")
+    yield "accounts-disconnected", "Connected accounts"
+    expect(page.get_by_role("button", name="Disconnect")).to_have_count(0)
     # What an older copy of the page, in another tab, would still send.
     leave = page.locator("form[action='/logout']")
     leave.evaluate("(form, path) => { form.action = path; form.submit(); }", "/accounts/1/disconnect")
     page.wait_for_url(f"{address}/accounts/1/disconnect")
-    yield "error-last-way"
+    yield "error-last-way", "That is not possible"
     page.goto(f"{address}/accounts")
     page.get_by_role("button", name="Sign out").click()
-    yield "signed-out"
+    yield "signed-out", "Sign in"
     page.get_by_role("link", name="Continue with Three").click()
     consent(page, "twin")
-    yield "resolve-stranger"
+    yield "resolve-stranger", "You may have an account here already"
     page.get_by_role("link", name="Continue with Two").click()
     consent(page, "alice")
-    yield "resolve"
+    yield "resolve", "Connect Three?"
     page.get_by_role("button", name="Connect", exact=True).click()
-    yield "accounts-resolved"
+    yield "accounts-resolved", "Connected accounts"
     page.goto(f"{address}/login/nope")
-    yield "error-unknown"
+    yield "error-unknown", "Not found"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -98,7 +103,9 @@ def test_every_page_is_for_everybody(address: str, open_page: Callable[..., Page
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
     seen = []
-    for name in walk_all_pages(page, address):
+    for name, heading in walk_all_pages(page, address):
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        page.wait_for_load_state()
         seen.append(name)
         page.screenshot(path=ARTEFACTS / f"{name}-{scheme}-{width}.png", full_page=True)
         violations = axe.Axe().run(page).response["violations"]
@@ -116,10 +123,10 @@ def test_a_journey_without_javascript_and_by_keyboard(address: str, open_page: C
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     consent(page, "alice")
-    assert page.url == f"{address}/accounts"
+    expect(page).to_have_url(f"{address}/accounts")
     page.get_by_role("button", name="Sign out").focus()
     page.keyboard.press("Enter")
-    assert page.get_by_role("status").inner_text() == "You have signed out."
+    expect(page.get_by_role("status")).to_have_text("You have signed out.")
 
 
 def test_l17_back_and_reload(address: str, open_page: Callable[..., Page], site: Any) -> None:
@@ -130,7 +137,7 @@ def test_l17_back_and_reload(address: str, open_page: Callable[..., Page], site:
     page.go_back()
     page.go_forward()
     page.reload()
-    assert page.get_by_role("heading", level=1).inner_text() == "Your Two profile"
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your Two profile")
     assert site.count("User") == 1
 
 
