@@ -1,8 +1,8 @@
 """A client bound to the request: the login's two halves, API calls with the right token, and the profile.
 
 A client object holds no state of any user, but for a minute what a token of the application's own store was renewed
-to. What belongs to a request lies in that request's memo, what belongs to a pending login in the flow store, what
-belongs to a user in the vault.
+to, and which address refused a renewed one. What belongs to a request lies in that request's memo, what belongs to a
+pending login in the flow store, what belongs to a user in the vault.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ __all__ = ["FinishedFlow", "RemoteApp", "Runtime", "TokenCallbacks"]
 
 
 _T = TypeVar("_T")
+
+_PROFILE = "profile"
+"""Stands for the addresses that are asked about a user."""
 
 
 class RemoteApp(Logins):
@@ -51,10 +54,14 @@ class RemoteApp(Logins):
         try:
             return ask(token)
         except InvalidTokenError:
-            renewed = self._renew_rejected(token, stored)
+            renewed = self._renew_rejected(token, stored, _PROFILE)
             if renewed is None:
                 raise
+        try:
             return ask(renewed)
+        except InvalidTokenError:
+            self._note_refusal(renewed, _PROFILE)
+            raise
 
     def _known_claims(self, token: TokenDict) -> UserInfo | None:
         """The claims that came with a token, where there are any."""

@@ -80,10 +80,12 @@ class ApiCalls(TokenHolder):
         usable, stored = self._usable_token()
         response = self._send(method, target, usable, headers=headers, **requests_kwargs)
         if response.status_code == 401 and method in _IDEMPOTENT and _can_be_sent_again(requests_kwargs):
-            renewed = self._renew_rejected(usable, stored)
+            renewed = self._renew_rejected(usable, stored, target)
             if renewed is not None:
                 response.close()
                 response = self._send(method, target, renewed, headers=headers, **requests_kwargs)
+                if response.status_code == 401:
+                    self._note_refusal(renewed, target)
         return response
 
     def resolve_url(self, url: str) -> str:
@@ -134,8 +136,15 @@ class ApiCalls(TokenHolder):
         """Renew a token that came with the call, if that is due and possible."""
         return token
 
-    def _renew_rejected(self, token: TokenDict, stored: StoredToken | None) -> TokenDict | None:
+    def _renew_rejected(self, token: TokenDict, stored: StoredToken | None, url: str) -> TokenDict | None:
+        """Renew a token that an address has refused.
+
+        :return: ``None`` if that is not possible, or of no use there.
+        """
         return None
+
+    def _note_refusal(self, renewed: TokenDict, url: str) -> None:
+        """Keep in mind that an address has refused a token that was renewed for it."""
 
 
 def _can_be_sent_again(requests_kwargs: Mapping[str, Any]) -> bool:

@@ -22,7 +22,7 @@ from ..identity import UserInfo
 from ..tokens import Secret, TokenDict, hide
 from .base import FinishedFlow, Runtime, TokenCallbacks
 from .logout import LogoutMixin
-from .refreshing import OwnRefresher
+from .refreshing import OwnRefresher, Refusals
 from .renewing import RenewalMixin
 
 _CHECKED_PARAMS = ("max_age", "acr_values")
@@ -37,6 +37,7 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         super().__init__(config, runtime, callbacks)
         self._client = OAuth2Client(config, self._transport, clock=runtime.clock)
         self._refresher = OwnRefresher(runtime.clock)
+        self._refusals = Refusals(runtime.clock)
 
     # -- the two halves of a login ------------------------------------------------------------------------------------
 

@@ -10,11 +10,7 @@ from typing import Any
 from ..flow import hash_key
 from ..protocols import Clock
 from ..tokens import TokenDict
-
-KEPT = 60.0
-"""Seconds that the outcome of a refresh is known to threads that still hold the old token."""
-
-_MOST = 1000
+from .recent import Recent
 
 
 def fingerprint(token: Mapping[str, Any]) -> str:
@@ -32,10 +28,8 @@ class OwnRefresher:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
         self._locks = _KeyedLocks()
-        self._guard = threading.Lock()
-        self._renewed: dict[str, tuple[float, TokenDict]] = {}
+        self._renewed: Recent[TokenDict] = Recent(clock)
 
     def __repr__(self) -> str:
         return "<OwnRefresher>"
@@ -50,24 +44,44 @@ class OwnRefresher:
         """
         key = fingerprint(token)
         with self._locks.hold(key):
-            known = self._find(key)
+            known = self._renewed.find(key)
             if known is not None:
                 return known
             renewed = ask(token)
-            self._keep(key, renewed)
+            self._renewed.put(key, renewed)
             return renewed
 
-    def _find(self, key: str) -> TokenDict | None:
-        until, token = self._renewed.get(key, (0.0, None))
-        return token if until > self._clock() else None
 
-    def _keep(self, key: str, token: TokenDict) -> None:
-        now = self._clock()
-        with self._guard:
-            fresh = {old: entry for old, entry in self._renewed.items() if entry[0] > now}
-            for old in list(fresh)[: len(fresh) - _MOST + 1]:
-                del fresh[old]
-            self._renewed = {**fresh, key: (now + KEPT, token)}
+class Refusals:
+    """Which addresses have refused even a token that had just been renewed for them.
+
+    An API that answers 401 where it means "not for you" would otherwise cost a refresh at each call, and a provider
+    that limits those would end up refusing them all.
+
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._refused: Recent[bool] = Recent(clock)
+
+    def __repr__(self) -> str:
+        return "<Refusals>"
+
+    def remember(self, token: Mapping[str, Any], url: str) -> None:
+        """A renewed token was refused.
+
+        :param token: the renewed one.
+        :param url: of the request; its query does not count.
+        """
+        self._refused.put(_refusal_key(token, url), True)
+
+    def knows(self, token: Mapping[str, Any], url: str) -> bool:
+        """:return: whether to renew this token again is of no use there."""
+        return self._refused.find(_refusal_key(token, url)) is not None
+
+
+def _refusal_key(token: Mapping[str, Any], url: str) -> str:
+    return hash_key(fingerprint(token), url.partition("?")[0])
 
 
 class _KeyedLocks:

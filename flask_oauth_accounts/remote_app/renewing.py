@@ -17,7 +17,7 @@ from ..errors import (
     TokenRequestError,
 )
 from ..tokens import Secret, StoredToken, TokenDict, hide, is_due, merge_refreshed, parse_expires_at, parse_expires_in
-from .refreshing import OwnRefresher, fingerprint
+from .refreshing import OwnRefresher, Refusals, fingerprint
 from .revoking import RevocationMixin
 
 _logger = logging.getLogger("flask_oauth_accounts")
@@ -31,6 +31,7 @@ class RenewalMixin(RevocationMixin):
 
     _client: OAuth2Client
     _refresher: OwnRefresher
+    _refusals: Refusals
 
     def refresh_stored(self, stored: StoredToken) -> TokenDict:
         """Ask the provider to renew a stored token; nothing is written.
@@ -160,8 +161,11 @@ class RenewalMixin(RevocationMixin):
             token = renewed
         return token
 
-    def _renew_rejected(self, token: TokenDict, stored: StoredToken | None) -> TokenDict | None:
-        if not token.get("refresh_token"):
+    def _note_refusal(self, renewed: TokenDict, url: str) -> None:
+        self._refusals.remember(renewed, url)
+
+    def _renew_rejected(self, token: TokenDict, stored: StoredToken | None, url: str) -> TokenDict | None:
+        if not token.get("refresh_token") or self._refusals.knows(token, url):
             return None
         try:
             if stored is not None:

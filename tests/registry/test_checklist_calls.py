@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_oauth_accounts import ConfigurationError, MissingTokenError, OAuth, UntrustedHostError
+from flask_oauth_accounts import ConfigurationError, InvalidTokenError, MissingTokenError, OAuth, UntrustedHostError
+from flask_oauth_accounts.remote_app.recent import Recent
 
 TOKEN = {"access_token": "AT-1", "token_type": "Bearer"}
 TOKEN1 = {"oauth_token": "OT-1", "oauth_token_secret": "OS-1"}
@@ -320,6 +321,51 @@ def test_a_second_401_is_the_answer(app: Flask, stub: Any) -> None:
         assert client.get("a").status_code == 401
     assert len(stub.find("/api/a")) == 2
     assert len(stub.find("/token")) == 1
+
+
+def test_an_api_that_always_refuses_costs_one_refresh(app: Flask, stub: Any) -> None:
+    """One address that means "not for you" by its 401 would use up the provider's limit of refreshes for everybody."""
+    stub.answers["/api/closed"] = (401, {})
+    stub.answers["/api/open"] = lambda seen: {"ok": True} if "AT-3" in seen.headers["authorization"] else (401, {})
+    renewals = iter(["AT-2", "AT-3"])
+    stub.answers["/token"] = lambda _: {"access_token": next(renewals), "refresh_token": "RT-2"}
+    kept: dict[str, Any] = {**TOKEN, "refresh_token": "RT-1"}
+    client = OAuth(app).register("dev", **stub.oauth2(), fetch_token=lambda: kept, update_token=kept.update)
+    for number in range(4):
+        with app.test_request_context():
+            assert client.get(f"closed?page={number}").status_code == 401
+    assert len(stub.find("/api/closed")) == 5
+    assert len(stub.find("/token")) == 1
+    with app.test_request_context():
+        assert client.get("open").status_code == 200
+    assert len(stub.find("/token")) == 2
+
+
+def test_a_profile_that_is_always_refused_costs_one_refresh(app: Flask, stub: Any) -> None:
+    """Each look at a profile page would end a refresh token and begin another."""
+    stub.answers["/me"] = (401, {})
+    stub.answers["/token"] = {"access_token": "AT-2", "refresh_token": "RT-2"}
+    kept: dict[str, Any] = {**TOKEN, "refresh_token": "RT-1"}
+    oauth = OAuth(app, fetch_token=lambda _: kept, update_token=lambda _, token: kept.update(token))
+    client = oauth.register("dev", **stub.oauth2(userinfo_endpoint=f"{stub.url}/me"))
+    for ask in (client.userinfo, client.profile, client.userinfo):
+        with app.test_request_context(), pytest.raises(InvalidTokenError):
+            ask()
+    assert len(stub.find("/token")) == 1
+    assert len(stub.find("/me")) == 4
+
+
+def test_what_is_remembered_ends_and_is_bounded() -> None:
+    """A token that works again would be refused for ever, or the process would grow with each user."""
+    now = [1000.0]
+    recent: Recent[int] = Recent(lambda: now[0])
+    for number in range(1500):
+        recent.put(str(number), number)
+    assert [recent.find(key) for key in ("0", "499", "500", "1499")] == [None, None, 500, 1499]
+    now[0] += 59
+    assert recent.find("1499") == 1499
+    now[0] += 2
+    assert recent.find("1499") is None
 
 
 def test_a_401_without_a_refresh_token_is_the_answer(app: Flask, stub: Any) -> None:
