@@ -1,4 +1,8 @@
-"""``flask oauth …``: one module for each group of commands; nothing is imported before a command runs."""
+"""``flask oauth …``: one module for each group of commands; nothing is imported before a command runs.
+
+The group is an entry point of the package (``flask.commands``), so it is there for an application that has a registry
+only, and for commands that need no application at all.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +40,13 @@ class _LazyGroup(AppGroup):
         return command if isinstance(command, click.Command) else None
 
 
+oauth_group = _LazyGroup("oauth", help="Accounts and tokens of OAuth and OpenID Connect providers.")
+
+
 def create_cli(app: Flask) -> None:
-    """Add ``flask oauth`` to an application's command line.
+    """Add ``flask oauth`` to an application's command line, for ``app.test_cli_runner()`` too.
 
     :param app: the application.
     """
     if "oauth" not in app.cli.commands:
-        app.cli.add_command(_LazyGroup("oauth", help="Accounts and tokens of OAuth and OpenID Connect providers."))
+        app.cli.add_command(oauth_group)

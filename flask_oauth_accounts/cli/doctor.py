@@ -78,8 +78,8 @@ def check_clients(state: AppState, *, offline: bool) -> Iterator[Finding]:
         except OAuthError as error:
             yield Finding("problem", error.operator_message)
             continue
-        uri = find_redirect_uri(name)
-        yield Finding("ok", f"{name}: register this redirect URI with {client.display_name}: {uri or '(no blueprint)'}")
+        uri = find_redirect_uri(name) or "that of your own view"
+        yield Finding("ok", f"{name}: register this redirect URI with {client.display_name}: {uri}")
         yield from _check_credentials(client)
         if not offline and client.protocol == "oauth2" and client.server_metadata_url:
             yield from _check_discovery(client)

@@ -15,8 +15,7 @@ from .common import report_errors, show_table
 
 
 @click.command("providers", help="List the registered clients with the redirect URI of each, or all presets.")
-@click.option("--presets", is_flag=True, help="List the presets that come with the package.")
-@with_appcontext
+@click.option("--presets", is_flag=True, help="List the presets that come with the package; needs no application.")
 @report_errors
 def providers_command(presets: bool) -> None:
     """Print a table; nobody is asked."""
@@ -24,6 +23,11 @@ def providers_command(presets: bool) -> None:
         rows = [(preset.key, preset.display_name, preset.protocol) for preset in map(load_preset, list_presets())]
         show_table(("preset", "provider", "protocol"), rows)
         return
+    _list_clients()
+
+
+@with_appcontext
+def _list_clients() -> None:
     oauth = get_state().oauth
     lines = []
     for name in oauth.list_names():

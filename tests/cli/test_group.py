@@ -21,6 +21,14 @@ app.config.update(SECRET_KEY="for this test", GITHUB_CLIENT_ID="id", GITHUB_CLIE
 app.register_blueprint(oauth_bp)
 """
 
+REGISTRY = """
+from flask import Flask
+from flask_oauth_accounts import OAuth
+app = Flask(__name__)
+app.secret_key = "for this test"
+OAuth(app).register("github", client_id="id")
+"""
+
 
 def flask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flask", "--app", "site_app", "oauth", *arguments]
@@ -37,6 +45,31 @@ def test_a_real_flask_command_lists_the_commands(tmp_path: Path) -> None:
     listed = flask(tmp_path, "providers")
     assert "http://localhost:5000/authorize/github" in listed.stdout
     assert "s3cret" not in listed.stdout + listed.stderr
+
+
+def test_a_registry_alone_has_the_commands_too(tmp_path: Path) -> None:
+    """An application without accounts would have no doctor, and learn its faults from its visitors."""
+    (tmp_path / "site_app.py").write_text(REGISTRY)
+    assert "github  GitHub" in flask(tmp_path, "providers").stdout
+    report = flask(tmp_path, "doctor", "--offline").stdout
+    assert "a registry only" in report
+    assert "github: GITHUB_CLIENT_SECRET is not set" in report
+    refused = flask(tmp_path, "tokens", "list")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "this application stores no accounts" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_what_needs_no_application_runs_without_one(tmp_path: Path) -> None:
+    """A key would have to be made before there is anything to use it in."""
+    for arguments, expected in ((("keys", "generate"), ":"), (("providers", "--presets"), "github "), ((), "doctor")):
+        command = [sys.executable, "-m", "flask", "oauth", *arguments]
+        shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert expected in shown.stdout + shown.stderr
+        assert "Could not locate" not in shown.stderr
+    command = [sys.executable, "-m", "flask", "oauth", "providers"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "Could not locate a Flask application" in shown.stderr
 
 
 @pytest.mark.parametrize(
