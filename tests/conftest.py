@@ -24,7 +24,7 @@ from flask_oauth_accounts.testing.pytest_plugin import oauth_provider  # noqa: F
 
 if TYPE_CHECKING:
     from flask import Flask
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 MARIADB = os.environ.get("TEST_MARIADB_URL", "mysql+pymysql://root@127.0.0.1:3306/test")
@@ -163,9 +163,22 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
+def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Open pages in fresh browsers, with the options of Playwright's contexts."""
+    contexts: list[BrowserContext] = []
+
+    def open_fresh(**options: Any) -> Page:
+        context = chromium.new_context(**options)
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        return context.new_page()
+
+    yield open_fresh
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
     """A page in a fresh browser context: no cookies, nothing cached."""
-    context = chromium.new_context()
-    context.set_default_timeout(15_000)
-    yield context.new_page()
-    context.close()
+    return open_page()

@@ -18,7 +18,7 @@ from flask_oauth_accounts import OAuth, OAuthAccounts, create_blueprint
 from flask_oauth_accounts.testing import DevProvider, DevUser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 ARTEFACTS = Path(__file__).resolve().parents[1] / "artefacts"
 KINDS = {"photos": "oauth1", "code": "oauth2", "company": "oidc"}
@@ -112,22 +112,6 @@ def make_place(
 def place(make_place: Callable[..., Place]) -> Place:
     """One running site."""
     return make_place()
-
-
-@pytest.fixture
-def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Open pages in fresh browsers, with the options of Playwright's contexts."""
-    contexts = []
-
-    def open_fresh(**options: Any) -> Page:
-        context = chromium.new_context(**options)
-        context.set_default_timeout(15_000)
-        contexts.append(context)
-        return context.new_page()
-
-    yield open_fresh
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from flask_oauth_accounts.testing import DevUser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Page
 
 ARTEFACTS = Path(__file__).resolve().parents[1] / "artefacts"
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -24,22 +24,6 @@ def address(site: Any, live_server: Callable[[Any], str]) -> str:
     """The running site."""
     site.provider.add_user(DevUser("twin", "twin", email="alice@example.com", email_verified=True, name="Alice Twin"))
     return live_server(site.app)
-
-
-@pytest.fixture
-def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Open pages in fresh browsers, with the options of Playwright's contexts."""
-    contexts: list[BrowserContext] = []
-
-    def open_fresh(**options: Any) -> Page:
-        context = chromium.new_context(**options)
-        context.set_default_timeout(15_000)
-        contexts.append(context)
-        return context.new_page()
-
-    yield open_fresh
-    for context in contexts:
-        context.close()
 
 
 def consent(page: Page, user: str, *, allow: bool = True) -> None:
