@@ -88,8 +88,8 @@ def _sign(secret: str, nonce: str) -> str:
 
 
 def uses_flask_wtf(app: Flask) -> bool:
-    """Whether the application has set up Flask-WTF's ``CSRFProtect``."""
-    return "csrf" in app.extensions and type(app.extensions["csrf"]).__module__.startswith("flask_wtf")
+    """Whether the application has set up Flask-WTF's ``CSRFProtect``, or a class of its own made from it."""
+    return any(cls.__module__ == "flask_wtf.csrf" for cls in type(app.extensions.get("csrf")).__mro__)
 
 
 def _require_flask_wtf(token: str) -> None:

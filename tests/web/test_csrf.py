@@ -41,6 +41,18 @@ def test_e14_a_form_with_its_token_passes(client: FlaskClient) -> None:
     assert client.post("/change", headers={"X-CSRF-Token": token}).text == "changed"
 
 
+def test_a_class_made_from_flask_wtf_s_counts_as_flask_wtf() -> None:
+    """An application that has changed ``CSRFProtect`` in a class of its own would refuse every button of ours."""
+
+    class OwnProtect(CSRFProtect):  # type: ignore[misc]
+        pass
+
+    app = create_app(flask_wtf=False)
+    OwnProtect(app)
+    client = app.test_client()
+    assert client.post("/change", data={"csrf_token": client.get("/token").text}).text == "changed"
+
+
 @pytest.mark.parametrize("token", ["", "x", "0" * 96, "é" * 96, "\x00", "a" * 10_000])
 def test_e14_a_form_without_its_token_is_refused(client: FlaskClient, token: str) -> None:
     """Another site could link an attacker's account to a visitor."""
