@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 from ..clients.base import ClientConfig
+from ..clients.claims import ClaimsOptions, check_claims, check_claims_options
 from ..clients.oauth2 import OAuth2Client
 from ..clients.pkce import create_code_verifier
 from ..errors import (
@@ -92,7 +93,8 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         """Check the callback and exchange the code (RFC 6749 section 4.1.3, RFC 9207 section 2.4).
 
         :param purposes: those that this view may finish.
-        :param kwargs: further parameters of the token request; ``leeway`` in seconds is for the ID token.
+        :param kwargs: further parameters of the token request; ``leeway`` in seconds and ``claims_options`` are for the
+            ID token, see :meth:`parse_id_token`.
         :return: the token, the claims of its ID token, and what was remembered of the login.
         :raises MismatchingStateError: if this browser has not started that login, or it is used or expired.
         :raises AuthorizationDeniedError: if the user or the provider said no.
@@ -100,9 +102,11 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         :raises MissingCodeError: if there is no code.
         :raises IdTokenError: if there is an ID token that may not be believed.
         :raises OAuthError: if the exchange fails.
+        :raises TypeError: for a keyword that nothing would read.
         """
         leeway = kwargs.pop("leeway", None)
-        kwargs.pop("claims_options", None)  # Authlib's; issuer and audience are always checked here.
+        options = check_claims_options(kwargs.pop("claims_options", None))
+        _refuse_claims_cls(kwargs.pop("claims_cls", None))
         params = self._read_callback()
         state = params.get("state")
         if state is None:
@@ -119,6 +123,7 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         body = {"code": code, "redirect_uri": flow.redirect_uri, "code_verifier": flow.code_verifier, **kwargs}
         token = self._client.fetch_token("authorization_code", **body)
         claims = self._read_id_token(token, flow, leeway)
+        check_claims(claims, options, provider=self.name)
         return FinishedFlow(flow, token, claims, params.extra())
 
     def _read_id_token(self, token: TokenDict, flow: PendingFlow, leeway: float | None) -> UserInfo | None:
@@ -189,21 +194,33 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         return dict(self._client.openid.fetch_jwk_set(force=force))
 
     def parse_id_token(
-        self, token: Mapping[str, Any], nonce: str | None, leeway: float | None = None, **kwargs: Any
+        self,
+        token: Mapping[str, Any],
+        nonce: str | None,
+        claims_options: ClaimsOptions | None = None,
+        claims_cls: None = None,
+        leeway: float | None = None,
     ) -> UserInfo | None:
         """Validate the ID token of a token answer (OpenID Connect Core section 3.1.3.7).
 
         :param token: with ``id_token``.
         :param nonce: the one that was sent; ``None`` if none was.
+        :param claims_options: what else the claims must satisfy, see :mod:`~flask_oauth_accounts.clients.claims`.
+        :param claims_cls: of Authlib; not used here.
         :param leeway: seconds of clock difference.
         :return: its claims, or ``None`` where there is no ID token.
         :raises IdTokenError: if it may not be believed.
+        :raises TypeError: if ``claims_options`` hold what nothing would read, or ``claims_cls`` is given.
         """
-        if not token.get("id_token"):
-            return None
-        return self._client.openid.validate_id_token(
-            Secret(token["id_token"]), nonce=nonce, access_token=hide(token.get("access_token")), leeway=leeway
-        )
+        options = check_claims_options(claims_options)
+        _refuse_claims_cls(claims_cls)
+        claims = None
+        if token.get("id_token"):
+            claims = self._client.openid.validate_id_token(
+                Secret(token["id_token"]), nonce=nonce, access_token=hide(token.get("access_token")), leeway=leeway
+            )
+        check_claims(claims, options, provider=self.name)
+        return claims
 
     def _has_userinfo(self) -> bool:
         return bool(self._client.find_endpoint("userinfo_endpoint", "userinfo_endpoint"))
@@ -228,3 +245,11 @@ class OAuth2App(LogoutMixin, RenewalMixin):
 
     def _send(self, method: str, url: str, token: TokenDict | None, **kwargs: Any) -> requests.Response:
         return self._client.request(method, url, token, **kwargs)
+
+
+def _refuse_claims_cls(claims_cls: object) -> None:
+    if claims_cls is not None:
+        raise TypeError(
+            "claims_cls is not used here, where an ID token is always checked in full; put what else must hold into "
+            'claims_options, such as {"hd": {"validate": lambda claims, value: value == "example.com"}}'
+        )

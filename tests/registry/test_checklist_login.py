@@ -546,6 +546,84 @@ def test_claims_options_of_authlib_are_accepted(oidc: Any) -> None:
     assert token["userinfo"]["sub"] == "dev-1001"
 
 
+@pytest.mark.parametrize(
+    ("option", "hd", "holds"),
+    [
+        ({"essential": True}, "any.com", True),
+        ({"essential": True}, "", False),
+        ({"essential": True}, None, False),
+        ({"value": "mycompany.com"}, "mycompany.com", True),
+        ({"value": "mycompany.com"}, "evil.com", False),
+        ({"value": "mycompany.com"}, None, False),
+        ({"essential": True, "values": ["mycompany.com", "my.org"]}, "my.org", True),
+        ({"essential": True, "values": ["mycompany.com", "my.org"]}, "evil.com", False),
+        ({"values": []}, "evil.com", False),
+        ({"validate": lambda claims, value: value == claims["email"].split("@")[1]}, "example.com", True),
+        ({"validate": lambda claims, value: value == claims["email"].split("@")[1]}, "evil.com", False),
+    ],
+)
+def test_claims_options_restrict_who_comes_in(
+    oidc: Any, app: Flask, oauth_provider: DevProvider, option: dict[str, Any], hd: str | None, holds: bool
+) -> None:
+    """An application that lets in one company by ``claims_options`` would let in everybody."""
+    oauth_provider.next_id_token(hd=hd)
+    if not holds:
+        with pytest.raises(IdTokenError, match="'hd'"):
+            oidc(finish={"claims_options": {"hd": option}})
+        oauth_provider.next_id_token(hd=hd)
+        client, token = oidc()
+        with app.test_request_context(), pytest.raises(IdTokenError, match="'hd'"):
+            client.parse_id_token(token, token["userinfo"]["nonce"], {"hd": option})
+        return
+    client, token = oidc(finish={"claims_options": {"hd": option}})
+    with app.test_request_context():
+        assert client.parse_id_token(token, token["userinfo"]["nonce"], {"hd": option})["hd"] == hd
+
+
+def test_claims_options_never_switch_a_check_off(oidc: Any, oauth_provider: DevProvider) -> None:
+    """An option written for Authlib, where it replaces the check of the issuer, would let any issuer speak."""
+    for option in ({}, {"essential": False}, {"values": ["https://x.test"]}, {"validate": lambda claims, value: True}):
+        oauth_provider.next_id_token(iss="https://x.test")
+        with pytest.raises(IdTokenError):
+            oidc(finish={"claims_options": {"iss": option}})
+    with pytest.raises(IdTokenError, match="'iss'"):
+        oidc(finish={"claims_options": {"iss": {"values": ["https://another-tenant.test"]}}})
+    own = {"iss": {"values": [oauth_provider.issuer]}, "aud": {"value": oauth_provider.client_id}}
+    _, token = oidc(finish={"claims_options": own})
+    assert token["userinfo"]["sub"] == "dev-1001"
+
+
+def test_an_essential_claim_needs_an_id_token(oidc: Any, app: Flask, oauth_provider: DevProvider) -> None:
+    """A provider that leaves the ID token out would pass the application's restriction."""
+    oauth_provider.next_id_token(omit=True)
+    with pytest.raises(IdTokenError, match="'hd'"):
+        oidc(finish={"claims_options": {"hd": {"essential": True}}})
+    client, _ = oidc()
+    with app.test_request_context(), pytest.raises(IdTokenError, match="'hd'"):
+        client.parse_id_token({"access_token": "x"}, None, {"hd": {"essential": True}})
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"claims_cls": dict},
+        {"claims_options": {"hd": "mycompany.com"}},
+        {"claims_options": {"hd": {"vales": ["mycompany.com"]}}},
+        {"claims_options": 5},
+    ],
+)
+def test_a_restriction_that_nothing_would_read_is_refused(
+    oidc: Any, app: Flask, oauth_provider: DevProvider, keywords: dict[str, Any]
+) -> None:
+    """A restriction of the login that is not understood would be passed over, or be sent to the provider."""
+    with pytest.raises(TypeError, match="claims_options"):
+        oidc(finish=keywords)
+    assert oauth_provider.count("/oauth2/token") == 0
+    client, token = oidc()
+    with app.test_request_context(), pytest.raises(TypeError, match="claims_options"):
+        client.parse_id_token(token, None, **keywords)
+
+
 def test_openid_without_an_issuer_is_refused_with_a_sentence(app: Flask, stub: Any) -> None:
     """An ID token nobody vouches for would fail without saying what to set."""
     stub.answers["/token"] = {**TOKEN, "id_token": "x.y.z"}
