@@ -20,15 +20,15 @@ def find_redirect_uri(name: str) -> str | None:
     endpoint = next((key for key, view in current_app.view_functions.items() if _is_callback(view)), None)
     if endpoint is None:
         return None
-    path = current_app.url_map.bind("localhost").build(endpoint, {"name": name})
-    server_name = current_app.config.get("SERVER_NAME")
-    scheme = current_app.config.get("PREFERRED_URL_SCHEME", "http")
-    fallback = f"{scheme}://{server_name}" if server_name else "http://localhost:5000"
-    root = current_app.config.get("APPLICATION_ROOT", "/").rstrip("/")
+    root = (current_app.config["APPLICATION_ROOT"] or "/").rstrip("/")
+    adapter = current_app.create_url_adapter(None) or current_app.url_map.bind("localhost:5000", root or "/")
+    address = adapter.build(endpoint, {"name": name}, force_external=True)
     external = get_state().settings.external_url
-    base = external or fallback
+    if not external:
+        return address
+    path = urlsplit(address).path
     # The prefix under which the application lies may be part of the address already.
-    return f"{base}{path}" if root and urlsplit(base).path.endswith(root) else f"{base}{root}{path}"
+    return external + (path.removeprefix(root) if root and urlsplit(external).path.endswith(root) else path)
 
 
 def _is_callback(view: Any) -> bool:

@@ -34,8 +34,9 @@ from ..errors import (
 from ..registry import get_state
 from ..remote_app.adapters import find_current_user
 from ..tokens import StoredToken, parse_scope
+from ..web.addresses import find_home
 from ..web.negotiation import create_problem, wants_json
-from ..web.redirects import make_origin, safe_next
+from ..web.redirects import make_origin, safe_next, strip_origin
 from .wiring import describe_target, find_login_endpoint, narrow_url, reconnect_url
 
 _READ_METHODS = ("GET", "HEAD")
@@ -174,12 +175,16 @@ def _read_granted(stored: StoredToken) -> frozenset[str]:
 
 
 def _find_next() -> str | None:
-    """Where to come back to: the address itself, after a POST the page of the form; only on this very origin."""
+    """Where to come back to: the address itself, after a POST the page of the form; only on this very origin.
+
+    The origin stands in front where the application lies on several hosts: the sign-in pages may be on another one.
+    """
     if request.method in _READ_METHODS:
-        return request.script_root + request.full_path.rstrip("?")
+        return find_home() + request.script_root + request.full_path.rstrip("?")
     origin = f"{request.scheme}://{request.host}"
     external = get_state().settings.external_url
-    return safe_next(request.referrer, origins=[origin, external] if external else [origin])
+    path = safe_next(request.referrer, origins=[origin, external] if external else [origin])
+    return path and find_home() + path
 
 
 def _create_login_url() -> str | None:
@@ -189,10 +194,7 @@ def _create_login_url() -> str | None:
     if view is None:
         return None
     url: str = login_url(view, next_url)
-    parts = urlsplit(url)
-    if make_origin(parts) == make_origin(urlsplit(request.host_url)):
-        return url.removeprefix(f"{parts.scheme}://{parts.netloc}")
-    return url
+    return strip_origin(url) if make_origin(urlsplit(url)) == make_origin(urlsplit(request.host_url)) else url
 
 
 def _remember_asked(mark: str, version: int) -> None:

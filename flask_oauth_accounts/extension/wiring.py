@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 from flask import Flask, current_app, has_app_context, has_request_context, request, url_for
 from flask_sqlalchemy import SQLAlchemy
@@ -20,7 +21,7 @@ from ..vault.attempt import Notice as VaultNotice
 from ..vault.keys import KeyRing
 from ..vault.refresh import Vault
 from ..web.narrow import narrow as narrow_view
-from ..web.redirects import join_external
+from ..web.redirects import join_external, strip_origin
 from ..web.starts import login_page as login_page_view
 from ..web.starts import reconnect as reconnect_view
 from .revocations import SessionRevocations
@@ -123,8 +124,8 @@ def reconnect_url(app: Flask, target: Any, **query: str) -> str | None:
 
     :param target: id of the identity, or name of the client.
     :param query: added to it.
-    :return: absolute where the host is known (in a request, or by ``OAUTH_ACCOUNTS_EXTERNAL_URL``), else a path;
-        ``None`` where no blueprint is registered.
+    :return: absolute where the host is known (in a request, by ``OAUTH_ACCOUNTS_EXTERNAL_URL`` or by ``SERVER_NAME``),
+        else a path; ``None`` where no blueprint is registered.
     """
     return _create_url(app, reconnect_view, target, query)
 
@@ -147,11 +148,21 @@ def _create_url(app: Flask, view: Callable[..., Any], target: Any, query: dict[s
     endpoint = _find_endpoint(app, view)
     if endpoint is None:
         return None
+    values = {"id": target, **query}
+    if has_request_context() and current_app._get_current_object() is app:  # type: ignore[attr-defined]
+        root = request.script_root
+        # The blueprint may lie on another host than the request; then this is absolute already.
+        url = urljoin(request.host_url, url_for(endpoint, **values))
+    else:
+        root = (app.config["APPLICATION_ROOT"] or "/").rstrip("/")
+        url = _build_outside(app, endpoint, values, root)
     external = get_state(app).settings.external_url
-    in_request = has_request_context() and current_app._get_current_object() is app  # type: ignore[attr-defined]
-    if in_request:
-        path = url_for(endpoint, id=target, **query)
-        return join_external(external or request.host_url, request.script_root, path)
-    root = (app.config.get("APPLICATION_ROOT") or "/").rstrip("/")
-    path = app.url_map.bind("localhost", script_name=root or "/").build(endpoint, {"id": target, **query})
-    return join_external(external, root, path) if external else path
+    return join_external(external, root, strip_origin(url)) if external else url
+
+
+def _build_outside(app: Flask, endpoint: str, values: dict[str, Any], root: str) -> str:
+    """Build an address where there is no request: absolute by ``SERVER_NAME``, else a path."""
+    adapter = app.create_url_adapter(None)
+    if adapter is not None:
+        return adapter.build(endpoint, values, force_external=True)
+    return strip_origin(app.url_map.bind("localhost", script_name=root or "/").build(endpoint, values))

@@ -71,7 +71,26 @@ def check_next(value: object) -> str | None:
     external = get_state().settings.external_url
     if external:
         origins.append(external)
-    return safe_next(value, origins=origins, reserved=list_reserved_paths())
+    return safe_next(value, origins=origins, siblings=list_siblings(), reserved=list_reserved_paths())
+
+
+def list_siblings() -> list[str]:
+    """:return: the origins of an application that lies on several hosts: of ``SERVER_NAME``, and of those below it that
+    its rules name. One that does not match subdomains lies on one host, and nothing below it is its own.
+    """
+    server_name = current_app.config["SERVER_NAME"]
+    if not server_name or not current_app.subdomain_matching:
+        return []
+    external = get_state().settings.external_url
+    scheme = urlsplit(external).scheme if external else request.scheme
+    names = {rule.subdomain or "" for rule in current_app.url_map.iter_rules()}
+    hosts = [f"{name}.{server_name}".removeprefix(".") for name in sorted(names) if "<" not in name]
+    return [f"{scheme}://{host}" for host in hosts]
+
+
+def find_home() -> str:
+    """:return: the origin of the current request where the application lies on several hosts, else ``""``."""
+    return next((origin for origin in list_siblings() if origin.endswith(f"://{request.host.lower()}")), "")
 
 
 def list_reserved_paths() -> list[str]:

@@ -18,27 +18,32 @@ MAX_LENGTH = 2000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def safe_next(value: object, *, origins: Collection[str], reserved: Collection[str] = ()) -> str | None:
+def safe_next(
+    value: object, *, origins: Collection[str], siblings: Collection[str] = (), reserved: Collection[str] = ()
+) -> str | None:
     """Read a ``next`` parameter: a path, or an absolute address on one of our own origins.
 
     :param value: what came from outside.
     :param origins: our own origins, as ``"https://www.example.com"``; compared in full (RFC 6454 section 5).
+    :param siblings: the origins of this application's other hosts; an address on one of them stays absolute.
     :param reserved: paths that start, finish or end a login; neither they nor anything below them is a target.
-    :return: a path with its query and fragment, percent-encoded so that a redirect sends it unchanged; ``None`` for
-        everything else.
+    :return: a path with its query and fragment, percent-encoded so that a redirect sends it unchanged, behind the
+        sibling's origin where it is one's; ``None`` for everything else.
     """
     if not isinstance(value, str) or not value or len(value) > MAX_LENGTH or not _is_plain(value):
         return None
     try:
         parts = urlsplit(value)
-        if not (_is_ours(parts, origins) or (value.startswith("/") and not value.startswith("//"))):
+        is_path = value.startswith("/") and not value.startswith("//")
+        home = "" if is_path or _find_origin(parts, origins) else _find_origin(parts, siblings)
+        if home is None:
             return None
         target = iri_to_uri(urlunsplit(("", "", parts.path or "/", parts.query, parts.fragment)))
     except (ValueError, UnicodeError):
         return None
     if not _stays_here(target) or len(target) > 2 * MAX_LENGTH or is_below(target, reserved):
         return None
-    return target
+    return home + target
 
 
 def _is_plain(value: str) -> bool:
@@ -50,11 +55,11 @@ def _is_plain_char(char: str) -> bool:
     return char == " " or (char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF)
 
 
-def _is_ours(parts: SplitResult, origins: Collection[str]) -> bool:
+def _find_origin(parts: SplitResult, origins: Collection[str]) -> str | None:
     if not parts.scheme or not parts.netloc or "@" in parts.netloc or not parts.netloc.isascii():
-        return False
+        return None
     origin = make_origin(parts)
-    return origin is not None and origin in {make_origin(urlsplit(own)) for own in origins}
+    return next((own for own in origins if origin is not None and make_origin(urlsplit(own)) == origin), None)
 
 
 def make_origin(parts: SplitResult) -> tuple[str, str, int] | None:
@@ -106,6 +111,12 @@ def join_external(external_url: str, script_root: str, path: str) -> str:
     if root and urlsplit(base).path.endswith(root) and path.startswith(root + "/"):
         path = path.removeprefix(root)
     return base + path
+
+
+def strip_origin(url: str) -> str:
+    """:return: path, query and fragment of an address of our own; a path as it is."""
+    parts = urlsplit(url)
+    return url.removeprefix(f"{parts.scheme}://{parts.netloc}")
 
 
 def is_secure_address(url: str) -> bool:
