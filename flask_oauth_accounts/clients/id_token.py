@@ -37,6 +37,7 @@ def validate_id_token(
     now: float,
     provider: str,
     issued_within: float | None = 86400.0,
+    check_expiry: bool = True,
 ) -> UserInfo:
     """Check an ID token, all of OpenID Connect Core section 3.1.3.7, and give its claims.
 
@@ -54,6 +55,7 @@ def validate_id_token(
     :param now: seconds since the epoch.
     :param provider: the client's name.
     :param issued_within: seconds; a token that was issued earlier is refused.
+    :param check_expiry: ``False`` for a token that was kept and may have expired since.
     :return: the claims.
     :raises IdTokenError: with a sentence that names the check that failed, and never the token.
     :raises OAuthError: if the provider's keys cannot be had.
@@ -66,7 +68,7 @@ def validate_id_token(
         leeway = _bound(leeway)
         _check_issuer(claims, issuer)
         _check_audience(claims, client_id)
-        _check_times(claims, now=now, leeway=leeway, issued_within=issued_within)
+        _check_times(claims, now=now, leeway=leeway, issued_within=issued_within, needs_exp=check_expiry)
         _check_subject(claims)
         if isinstance(claims.get("events"), dict) and LOGOUT_EVENT in claims["events"]:
             raise RefusedError("it is a logout token")

@@ -169,6 +169,7 @@ class OpenIDSupport:
         acr_values: str | None = None,
         leeway: float | None = None,
         issued_within: float | None = 86400.0,
+        check_expiry: bool = True,
     ) -> UserInfo:
         """Validate an ID token (OpenID Connect Core section 3.1.3.7).
 
@@ -178,6 +179,7 @@ class OpenIDSupport:
         :param acr_values: the authentication contexts that were asked for, separated by spaces.
         :param leeway: seconds of clock difference; 60 when left out.
         :param issued_within: seconds since ``iat``.
+        :param check_expiry: ``False`` for a token that was kept and may have expired since.
         :return: its claims.
         :raises IdTokenError: if it may not be believed.
         """
@@ -197,6 +199,7 @@ class OpenIDSupport:
             now=self.clock(),
             provider=self.config.name,
             issued_within=issued_within,
+            check_expiry=check_expiry,
         )
         if acr_values and claims.get("acr") not in acr_values.split():
             raise IdTokenError(description="acr is none of those that were asked for", provider=self.config.name)
@@ -216,6 +219,15 @@ class OpenIDSupport:
             expected = account
         if expected is not None and claims.get("sub") != expected:
             raise IdTokenError(description="the refreshed ID token is about another subject", provider=self.config.name)
+
+    def validate_kept_id_token(self, id_token: str, *, check_expiry: bool) -> UserInfo:
+        """Validate an ID token that does not come from a login of this request, so that nothing is known of its nonce.
+
+        :param check_expiry: ``False`` where it may have expired since it was kept.
+        :return: its claims.
+        :raises IdTokenError: if its signature, issuer or audience, or its expiry where that counts, does not hold.
+        """
+        return self.validate_id_token(id_token, nonce=None, issued_within=None, check_expiry=check_expiry)
 
     def read_stored_id_token(self, id_token: str) -> UserInfo | None:
         """The claims of an ID token that was validated before it was stored; it may have expired since.

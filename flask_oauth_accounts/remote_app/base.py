@@ -15,7 +15,7 @@ from ..identity import Identity, UserInfo
 from ..providers import map_profile
 from ..tokens import TokenDict
 from .logins import Logins
-from .runtime import FinishedFlow, Runtime, TokenCallbacks
+from .runtime import FinishedFlow, Runtime, Source, TokenCallbacks
 
 __all__ = ["FinishedFlow", "RemoteApp", "Runtime", "TokenCallbacks"]
 
@@ -45,26 +45,31 @@ class RemoteApp(Logins):
         """
         if token is not None:
             given = self._refresh_given(TokenDict(token))
-            return self._identify(given, self._known_claims(given), {})
-        return self._ask(lambda usable: self._identify(usable, self._known_claims(usable), {}))
+            return self._identify(given, self._known_claims(given, Source.CALL), {})
+        return self._ask(lambda usable, source: self._identify(usable, self._known_claims(usable, source), {}))
 
-    def _ask(self, ask: Callable[[TokenDict], _T]) -> _T:
+    def _ask(self, ask: Callable[[TokenDict, Source], _T]) -> _T:
         """Ask with a token of the user; where the provider refuses it, renew it and ask once more."""
         token, stored = self._usable_token()
+        source = self._source_of(stored)
         try:
-            return ask(token)
+            return ask(token, source)
         except InvalidTokenError:
             renewed = self._renew_rejected(token, stored, _PROFILE)
             if renewed is None:
                 raise
         try:
-            return ask(renewed)
+            return ask(renewed, source)
         except InvalidTokenError:
             self._note_refusal(renewed, _PROFILE)
             raise
 
-    def _known_claims(self, token: TokenDict) -> UserInfo | None:
-        """The claims that came with a token, where there are any."""
+    def _known_claims(self, token: TokenDict, source: Source) -> UserInfo | None:
+        """The claims that came with a token, where there are any.
+
+        :param source: of the token; it decides what has still to be checked.
+        :raises IdTokenError: if they may not be believed.
+        """
         claims = token.get("userinfo")
         return claims if isinstance(claims, UserInfo) else None
 
@@ -78,7 +83,7 @@ class RemoteApp(Logins):
         token = kwargs.pop("token", None)
         if token is not None:
             return self._fetch_profile(self._refresh_given(TokenDict(token)), None)
-        return self._ask(lambda usable: self._fetch_profile(usable, None))
+        return self._ask(lambda usable, source: self._fetch_profile(usable, None))
 
     def _identify(self, token: TokenDict, claims: UserInfo | None, extra: Mapping[str, Any]) -> Identity:
         source = self.preset.identity_source if self.preset else "userinfo"

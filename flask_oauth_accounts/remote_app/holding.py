@@ -12,7 +12,7 @@ from ..providers import Preset
 from ..tokens import StoredToken, TokenDict
 from .hosts import TrustedHosts
 from .memo import Memo, current_memo
-from .runtime import Binding, Runtime, TokenCallbacks, create_transport
+from .runtime import Binding, Runtime, Source, TokenCallbacks, create_transport
 
 
 class TokenHolder:
@@ -125,7 +125,7 @@ class TokenHolder:
         memo, key = self._memo(), self._memo_key()
         user_id = self._speaks_for()
         account = self._binding.account if self._binding else None
-        obtained = memo.find_obtained((key, self._binding), user_id)
+        obtained = self._find_obtained()
         if obtained is not None:
             return self._latest(TokenDict(obtained)), None
         if self._binding is None and self._callbacks.fetch_token is not None:
@@ -139,6 +139,18 @@ class TokenHolder:
             stored = vault.load(user_id, self.name, account, protocol=self.protocol)
             memo.remember_stored(key, user_id, account, stored)
         return (None, None) if stored is None else (stored.token, stored)
+
+    def _find_obtained(self) -> Any:
+        return self._memo().find_obtained((self._memo_key(), self._binding), self._speaks_for())
+
+    def _source_of(self, stored: StoredToken | None) -> Source:
+        """Where the token that :meth:`_find_token` gives comes from.
+
+        :param stored: its row, where it has one.
+        """
+        if stored is not None:
+            return Source.VAULT
+        return Source.APPLICATION if self._find_obtained() is None else Source.CALL
 
     def remember_stored(self, stored: StoredToken) -> None:
         """Use a row of the vault that was read in this request already.

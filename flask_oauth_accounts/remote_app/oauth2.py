@@ -25,6 +25,7 @@ from .base import FinishedFlow, Runtime, TokenCallbacks
 from .logout import LogoutMixin
 from .refreshing import OwnRefresher, Refusals
 from .renewing import RenewalMixin
+from .runtime import Source
 
 _CHECKED_PARAMS = ("max_age", "acr_values")
 
@@ -237,11 +238,14 @@ class OAuth2App(LogoutMixin, RenewalMixin):
             return openid.issuer_or_none() or self._config.account_issuer
         return self._config.account_issuer or openid.issuer_or_none()
 
-    def _known_claims(self, token: TokenDict) -> UserInfo | None:
-        claims = super()._known_claims(token)
-        if claims is None and self.is_openid and token.get("id_token"):
-            return self._client.openid.read_stored_id_token(token["id_token"])
-        return claims
+    def _known_claims(self, token: TokenDict, source: Source) -> UserInfo | None:
+        claims = super()._known_claims(token, source)
+        if claims is not None or not self.is_openid or not token.get("id_token"):
+            return claims
+        id_token, openid = Secret(token["id_token"]), self._client.openid
+        if source is Source.VAULT:
+            return openid.read_stored_id_token(id_token)
+        return openid.validate_kept_id_token(id_token, check_expiry=source is Source.CALL)
 
     def _send(self, method: str, url: str, token: TokenDict | None, **kwargs: Any) -> requests.Response:
         return self._client.request(method, url, token, **kwargs)

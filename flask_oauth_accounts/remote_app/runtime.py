@@ -6,6 +6,7 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from ..clients.base import ClientConfig
@@ -16,6 +17,16 @@ from ..identity import UserInfo
 from ..protocols import Clock
 from ..tokens import StoredToken, TokenDict
 from ..vault.refresh import Vault
+
+
+class Source(Enum):
+    """Where a token comes from."""
+
+    VAULT = "vault"
+    APPLICATION = "application"
+    """The application's own store."""
+    CALL = "call"
+    """It was given with the call or obtained in this request."""
 
 
 @dataclass(frozen=True)
