@@ -201,13 +201,16 @@ def is_due(expires_at: int | None, lifetime: int | None, *, now: float, leeway: 
     :param expires_at: seconds since the epoch; ``None`` where unknown, which is never due.
     :param lifetime: seconds from issue to expiry; ``None`` where unknown.
     :param now: seconds since the epoch.
-    :param leeway: seconds before the expiry from which on the token is due; when left out, the smaller of 60 s
-        and a tenth of the lifetime.
+    :param leeway: seconds before the expiry from which on the token is due, of which no more than half of a known
+        lifetime counts, or a new token would be due at once; when left out, the smaller of 60 s and a tenth of the
+        lifetime.
     """
     if not expires_at:
         return False
-    if leeway is None:
-        leeway = min(60.0, lifetime / 10) if lifetime is not None and lifetime > 0 else 60.0
+    if lifetime is None or lifetime <= 0:
+        leeway = 60.0 if leeway is None else leeway
+    else:
+        leeway = min(60.0, lifetime / 10) if leeway is None else min(leeway, lifetime / 2)
     return expires_at - leeway <= now
 
 

@@ -34,6 +34,10 @@ class OwnRefresher:
     def __repr__(self) -> str:
         return "<OwnRefresher>"
 
+    def find(self, token: Mapping[str, Any]) -> TokenDict | None:
+        """:return: what the token was renewed to less than a minute ago."""
+        return self._renewed.find(fingerprint(token))
+
     def renew(self, token: TokenDict, ask: Callable[[TokenDict], TokenDict]) -> TokenDict:
         """Renew a token.
 

@@ -80,10 +80,11 @@ class RenewalMixin(RevocationMixin):
         for _ in range(_RENEWALS):
             if not self._is_due(token):
                 break
-            renewed = self._refresh_due(token)
-            if renewed is token:
-                break
-            token = renewed
+            known = self._refresher.find(token)
+            if known is None:
+                # What the provider gives now is used as it is, even if it lives so short that it is due again.
+                return self._refresh_due(token)
+            token = self._remember_renewed(token, known)
         return token
 
     def _is_due(self, token: TokenDict) -> bool:
@@ -114,7 +115,9 @@ class RenewalMixin(RevocationMixin):
         return bool(token.get("refresh_token") and known)
 
     def _renew(self, token: TokenDict) -> TokenDict:
-        renewed = self._refresher.renew(token, self._ask_and_store)
+        return self._remember_renewed(token, self._refresher.renew(token, self._ask_and_store))
+
+    def _remember_renewed(self, token: TokenDict, renewed: TokenDict) -> TokenDict:
         self._memo().remember_renewed(self._memo_key(), fingerprint(token), renewed)
         return renewed
 

@@ -64,11 +64,13 @@ class Need:
 
     :ivar rejected: an access token that will not do, for the API has answered 401 to it.
     :ivar leeway: seconds before its expiry from which a token is due; ``None`` for the usual rule.
+    :ivar within: seconds before its expiry from which a token is due, whatever its lifetime; goes before ``leeway``.
     :ivar strict: a token that is due but still valid will not do.
     """
 
     rejected: str | None = dataclasses.field(default=None, repr=False)
     leeway: float | None = None
+    within: float | None = None
     strict: bool = False
 
 
@@ -110,7 +112,10 @@ def decide_step(stored: StoredToken, need: Need, *, now: float) -> Step:
     """
     if stored.unreadable or stored.status != ACTIVE:
         return Step.CONSENT
-    due = is_due(stored.expires_at, stored.lifetime, now=now, leeway=need.leeway)
+    if need.within is None:
+        due = is_due(stored.expires_at, stored.lifetime, now=now, leeway=need.leeway)
+    else:
+        due = is_due(stored.expires_at, None, now=now, leeway=need.within)
     if stored.protocol == "oauth1" or not (due or _is_rejected(stored, need)):
         return Step.USE
     if not stored.token.get("refresh_token"):

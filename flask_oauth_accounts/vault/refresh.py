@@ -207,7 +207,7 @@ class Vault:
         :raises OAuthError: as :meth:`fresh` does.
         """
         if within is not None:
-            need = Need(leeway=within, strict=True)
+            need = Need(within=within, strict=True)
         else:
             need = Need(rejected=stored.token.get("access_token"), strict=True)
         return self._obtain(stored, refresh, need, on_orphan)

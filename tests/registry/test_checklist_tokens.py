@@ -394,6 +394,33 @@ def test_a_token_is_due_before_it_expires(create_app: Callable[..., Flask], stub
         assert len(stub.find("/token")) == refreshed
 
 
+def test_a_leeway_longer_than_the_lifetime(create_app: Callable[..., Flask], stub: Any) -> None:
+    """Each call would refresh, and again, until the provider's limit on that refuses every user."""
+    rotate(stub)
+    row = expired()
+    app = create_app(OAUTH_ACCOUNTS_REFRESH_LEEWAY="3600")
+    client = OAuth(app).register("dev", **stub.oauth2(), fetch_token=lambda: row, update_token=row.update)
+    for _ in range(3):
+        with app.test_request_context():
+            client.get("a")
+    assert sent(stub) == ["Bearer AT-2"] * 3
+    assert len(stub.find("/token")) == 1
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_token_that_is_due_as_soon_as_it_comes(app: Flask, stub: Any, stored: bool) -> None:
+    """A provider whose tokens have no lifetime would be asked eight times for one call of its API."""
+    rotate(stub, expires_in=0)
+    row = expired()
+    update = row.update if stored else (lambda token: None)
+    client = OAuth(app).register("dev", **stub.oauth2(), fetch_token=lambda: dict(row), update_token=update)
+    for calls in (1, 2):
+        with app.test_request_context():
+            client.get("a")
+        assert len(stub.find("/token")) == calls
+    assert sent(stub) == ["Bearer AT-2", "Bearer AT-3"]
+
+
 def test_eight_threads_refresh_once(app: Flask, stub: Any) -> None:
     """Parallel requests would each refresh, and a provider that detects reuse would revoke the grant."""
     threads = 8

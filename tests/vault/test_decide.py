@@ -100,6 +100,14 @@ def test_token_is_due_a_tenth_of_its_lifetime_before_it_expires() -> None:
     assert decide_step(row, Need(), now=NOW + 10) is Step.ASK
 
 
+def test_a_new_token_is_never_due_for_a_long_leeway() -> None:
+    """Each call refreshes if the operator's leeway is longer than the provider lets a token live."""
+    row = create_row(issued_at=NOW, expires_at=NOW + 600)
+    assert decide_step(row, Need(leeway=3600), now=NOW) is Step.USE
+    assert decide_step(row, Need(leeway=3600), now=NOW + 300) is Step.ASK
+    assert decide_step(row, Need(within=3600, strict=True), now=NOW) is Step.ASK
+
+
 def test_valid_is_not_the_same_as_fresh() -> None:
     """Users see failures in the last minute of every token if a due one counts as expired."""
     assert is_valid(create_row(expires_at=SOON), Need(), now=NOW)
