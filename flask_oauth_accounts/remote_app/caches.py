@@ -7,16 +7,20 @@ Redis, Valkey                 ``delete`` says truthfully who has deleted
 memcached                     ``add`` of a mark, and reading back whose mark it is
 ``FileSystemCache``           a lock on a file in its folder, for all processes of the machine
 ``SimpleCache``               a lock for the threads: nobody else sees its entries
-anything else                 the lock for threads, one for the machine's processes, and what it has of the above
+anything else                 the lock for threads, one for the machine's processes, and ``add`` where it has one
 ============================  ==========================================================================
+
+A class of the application's own is "anything else", whatever it wraps: what its ``delete`` answers says little. The
+lock for the machine's processes is one on this package's own source file, which is there already: nothing is written
+to disk, and it works where the disk is read-only. It does not reach other machines; an ``add`` does, if it is one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import secrets
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +36,7 @@ except ImportError:  # pragma: no cover – Windows has no fcntl; there a lock c
 _REDIS = frozenset({"redis", "valkey", "fakeredis"})
 _MEMCACHED = frozenset({"memcache", "pymemcache", "pylibmc", "bmemcached"})
 _LIBRARIES = frozenset({"cachelib", "flask_caching"})
+_TRUTHFUL = _REDIS | _LIBRARIES
 _MARK_SECONDS = 3600
 
 
@@ -56,20 +61,29 @@ _thread_lock = _ThreadLock()
 
 
 def backend_of(cache: Any) -> Any:
-    """The backend behind a Flask-Caching proxy, or the cache itself."""
+    """The backend behind Flask-Caching's ``Cache``, or the cache itself."""
+    if not any(cls.__name__ == "Cache" and _root(cls) == "flask_caching" for cls in type(cache).__mro__):
+        return cache
     try:
-        backend = getattr(cache, "cache", None)
+        return cache.cache
     except (KeyError, RuntimeError, AttributeError):
         return cache
-    return cache if backend is None else backend
+
+
+def _root(named: Any) -> str:
+    """The library in which a class or function was written."""
+    return str(getattr(named, "__module__", "")).partition(".")[0]
 
 
 def _kind(cache: Any) -> str:
-    for cls in type(backend_of(cache)).__mro__:
-        root, name = cls.__module__.partition(".")[0], cls.__name__.lower()
+    backend = backend_of(cache)
+    for cls in type(backend).__mro__:
+        root, name = _root(cls), cls.__name__.lower()
         library = root in _LIBRARIES
         if root in _REDIS or (library and name.startswith("redis")):
-            return "redis"
+            # A subclass may have a delete of its own that says nothing.
+            truthful = all(_root(getattr(each, "delete", None)) in _TRUTHFUL for each in (cache, backend))
+            return "redis" if truthful else "other"
         if root in _MEMCACHED or (library and "memcache" in name):
             return "memcached"
         if library and name in ("filesystemcache", "simplecache", "nullcache"):
@@ -119,7 +133,7 @@ def take_text(cache: Any, key: str) -> str | None:
 
 def drop(cache: Any, key: str) -> Any:
     """Remove an entry, or empty it where the cache cannot delete."""
-    delete = _method(cache, "delete")
+    delete = _method(cache, "delete", key)
     if delete is None:
         cache.set(key, "", 1)
         return None
@@ -128,20 +142,39 @@ def drop(cache: Any, key: str) -> Any:
 
 def _claim(cache: Any, key: str) -> bool:
     """Remove an entry that was just read; whether it was this caller who removed it."""
-    add = _method(cache, "add")
-    if add is not None and _kind(cache) in ("memcached", "other"):
-        # Some clients say yes to whatever they are asked, without waiting for the server's word: read it.
-        mark, owner = f"{key}-taken", secrets.token_hex(8)
-        add(mark, owner, _MARK_SECONDS)
-        if read_text(cache, mark) != owner:
-            return False
+    kind = _kind(cache)
+    if kind in ("memcached", "other") and not _mark(cache, key, kind):
+        return False
     removed = drop(cache, key)
-    return removed is None or bool(removed)
+    # Who holds the lock, or has the mark, may take silence for a yes.
+    return bool(removed) or (removed is None and kind != "redis")
 
 
-def _method(cache: Any, name: str) -> Callable[..., Any] | None:
-    method = getattr(cache, name, None)
-    return method if callable(method) else None
+def _mark(cache: Any, key: str, kind: str) -> bool:
+    """Put a mark beside an entry with ``add``, which does nothing where there is one; whether the mark is ours."""
+    mark, owner = f"{key}-taken", secrets.token_hex(8)
+    add = _method(cache, "add", mark, owner, _MARK_SECONDS)
+    if add is None:
+        return True
+    # Some clients say yes to whatever they are asked, without waiting for the server's word: read it.
+    add(mark, owner, _MARK_SECONDS)
+    found = read_text(cache, mark)
+    # What an unknown cache calls "add" may be something else, and then leaves no mark.
+    return found == owner or (found is None and kind == "other")
+
+
+def _method(cache: Any, name: str, *arguments: Any) -> Callable[..., Any] | None:
+    """A method of a cache, ``None`` if it has none that takes these arguments."""
+    method: Callable[..., Any] | None = getattr(cache, name, None)
+    if not callable(method):
+        return None
+    try:
+        inspect.signature(method).bind(*arguments)
+    except TypeError:
+        return None
+    except ValueError:  # written in C, it does not tell
+        pass
+    return method
 
 
 @contextlib.contextmanager
@@ -157,25 +190,35 @@ def exclusive(cache: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _process_lock(cache: Any, kind: str) -> Iterator[None]:
-    handle = None if fcntl is None or kind == "simplecache" else _open_lock(backend_of(cache), kind)
+    handle = None if fcntl is None or kind == "simplecache" else _lock_processes(backend_of(cache), kind)
     if handle is None:
         yield
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)  # which unlocks
+        # Closing is not enough where a child was forked meanwhile: it holds the file open too.
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        os.close(handle)
 
 
-def _open_lock(backend: Any, kind: str) -> int | None:
+def _lock_processes(backend: Any, kind: str) -> int | None:
     if kind == "filesystemcache":
         # With this ending the cache neither counts nor prunes the file.
         path = Path(str(backend._path)) / f"oauth-accounts{backend._fs_transaction_suffix}"
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    path = Path(tempfile.gettempdir()) / f"oauth-accounts-{os.getuid()}.lock"
+        return _lock_file(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        return _lock_file(Path(__file__), os.O_RDONLY)
     except OSError:
-        # Without a folder for it, the lock covers the threads of one process.
+        # In an archive, or on a network file system: there the lock covers the threads of one process.
         return None
+
+
+def _lock_file(path: Path, flags: int) -> int:
+    handle = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle

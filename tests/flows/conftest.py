@@ -64,6 +64,22 @@ class GetSetCache:
         self.entries[key] = value
 
 
+class QuietCache:
+    """What somebody may have written around a client: its ``delete`` says nothing."""
+
+    def __init__(self, cache: Any) -> None:
+        self.cache = cache
+
+    def get(self, key: str) -> Any:
+        return self.cache.get(key)
+
+    def set(self, key: str, value: str, expires: int | None = None) -> None:
+        self.cache.set(key, value, expires)
+
+    def delete(self, key: str) -> None:
+        self.cache.delete(key)
+
+
 @pytest.fixture
 def make_cache(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Any]:
     """Build a cache of a kind."""
@@ -84,11 +100,17 @@ def make_cache(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str]
             return cache
         import redis
 
+        class SilentRedis(redis.Redis):
+            def delete(self, *names: Any) -> None:  # type: ignore[override]
+                super().delete(*names)
+
         url = request.getfixturevalue("redis_url")
-        client = redis.Redis.from_url(url)
+        client = (SilentRedis if kind == "redis-silent" else redis.Redis).from_url(url)
         request.addfinalizer(client.close)
-        if kind == "redis-client":
+        if kind in ("redis-client", "redis-silent"):
             return client
+        if kind == "redis-wrapped":
+            return QuietCache(client)
         connection = client.connection_pool.connection_kwargs
         cache = RedisCache(connection["host"], connection["port"], db=connection["db"])
         request.addfinalizer(cache._read_client.close)

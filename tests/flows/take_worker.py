@@ -25,10 +25,11 @@ def create_cache(kind: str, place: str) -> Any:
         host, _, rest = place.removeprefix("redis://").partition(":")
         port, _, number = rest.partition("/")
         return RedisCache(host, int(port), db=int(number))
-    if kind == "redis-client":
+    if kind in ("redis-client", "redis-wrapped"):
         import redis
 
-        return redis.Redis.from_url(place)
+        client = redis.Redis.from_url(place)
+        return client if kind == "redis-client" else QuietCache(client)
     if kind == "memcached-cachelib":
         from cachelib import MemcachedCache
 
@@ -57,6 +58,22 @@ class GetSetCache:
 
     def set(self, key: str, value: str, expires: int | None = None) -> None:
         self._files.set(key, value, expires)
+
+
+class QuietCache:
+    """What somebody may have written around a client: its ``delete`` says nothing."""
+
+    def __init__(self, cache: Any) -> None:
+        self.cache = cache
+
+    def get(self, key: str) -> Any:
+        return self.cache.get(key)
+
+    def set(self, key: str, value: str, expires: int | None = None) -> None:
+        self.cache.set(key, value, expires)
+
+    def delete(self, key: str) -> None:
+        self.cache.delete(key)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,12 +15,14 @@ import pytest
 
 from flask_oauth_accounts.errors import StorageUnavailable
 from flask_oauth_accounts.flow import PendingFlow, hash_key
+from flask_oauth_accounts.remote_app.caches import exclusive
 from flask_oauth_accounts.remote_app.flow_stores import CacheFlowStore
 from flask_oauth_accounts.vault.keys import KeyRing
 
 WORKER = Path(__file__).with_name("take_worker.py")
 KEYS = KeyRing.from_configuration(None, "secret", ())
-ALL = ["simple", "get-set", "files", "redis-cachelib", "redis-client", "memcached-cachelib", "memcached-client"]
+REDIS = ["redis-cachelib", "redis-client", "redis-wrapped"]
+ALL = ["simple", "get-set", "files", *REDIS, "memcached-cachelib", "memcached-client"]
 SHARED = [kind for kind in ALL if kind not in ("simple", "get-set")]
 EVERY_CACHE = pytest.mark.parametrize("kind", ALL)
 
@@ -60,7 +63,7 @@ def test_a_flow_comes_back_as_it_was_saved_and_only_once(kind: str, make_cache: 
     assert store.take(flow.key) is None
 
 
-@EVERY_CACHE
+@pytest.mark.parametrize("kind", [*ALL, "redis-silent"])
 def test_a05_one_of_many_threads_takes_it(
     kind: str, make_cache: Callable[[str], Any], run_at_once: Callable[..., list[Any]]
 ) -> None:
@@ -225,6 +228,61 @@ def test_k11_whatever_a_cache_raises_is_one_error() -> None:
         with pytest.raises(StorageUnavailable) as caught:
             action(CacheFlowStore(cache, KEYS))
         assert "secret-bearing" not in str(caught.value)
+
+
+class AddingCache(dict[str, Any]):
+    """A dictionary made a cache, with an ``add`` of another kind."""
+
+    def set(self, key: str, value: Any, expires: int | None = None) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> bool:
+        return self.pop(key, None) is not None
+
+
+class PairAddingCache(AddingCache):
+    def add(self, key: str, value: Any) -> None:
+        self.setdefault(key, value)
+
+
+class CountingCache(AddingCache):
+    def add(self, *amounts: Any) -> int:
+        return len(amounts)
+
+
+@pytest.mark.parametrize("cls", [PairAddingCache, CountingCache])
+def test_a_method_that_only_has_the_name_is_left_alone(cls: type[AddingCache]) -> None:
+    """With a cache of one's own, every login would end in an error."""
+    store = CacheFlowStore(cls(), KEYS)
+    flow = create_flow("s")
+    store.save(flow)
+    assert store.take(flow.key) == flow
+    assert store.take(flow.key) is None
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
+@pytest.mark.parametrize("kind", ["files", "get-set"])
+def test_d10_a_child_forked_during_a_take_does_not_keep_the_lock(kind: str, make_cache: Callable[[str], Any]) -> None:
+    """One worker that was started at the wrong moment would stop the logins of all others for as long as it lives."""
+    cache = make_cache(kind)
+    store, flow = CacheFlowStore(cache, KEYS), create_flow("s")
+    alive, life = os.pipe()
+    with exclusive(cache):
+        child = os.fork()
+        if child == 0:
+            os.close(life)
+            os.read(alive, 1)
+            os._exit(0)
+    login = threading.Thread(target=store.save, args=(flow,), daemon=True)
+    login.start()
+    login.join(20)
+    hangs = login.is_alive()
+    os.close(life)
+    os.close(alive)
+    os.waitpid(child, 0)
+    login.join()
+    assert not hangs and store.take(flow.key) == flow
 
 
 def test_files_of_the_cache_are_not_readable_as_text(make_cache: Callable[[str], Any], tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from flask_oauth_accounts.testing import DevProvider
 
 PROGRAM = """
@@ -14,9 +16,15 @@ import sys
 from flask import Flask, url_for
 from flask_oauth_accounts import OAuth
 
+
+class OwnCache(dict):
+    def set(self, key, value, seconds):
+        self[key] = value
+
+
 app = Flask(__name__)
 app.config.update(SECRET_KEY="for this test", TESTING=True)
-oauth = OAuth(app, fetch_token=lambda name: None)
+oauth = OAuth(app, cache={cache}, fetch_token=lambda name: None)
 oauth.register("one", {one})
 oauth.register("two", {two})
 oauth.register("github", client_id="1", client_secret="2")
@@ -47,10 +55,13 @@ def write(arguments: dict[str, object]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
 
 
-def test_a_registry_alone(oauth_provider: DevProvider, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cache", ["None", "OwnCache()"])
+def test_a_registry_alone(oauth_provider: DevProvider, tmp_path: Path, cache: str) -> None:
     """An application without a database would have to install one, wait for it, or find files in its folder."""
     program = PROGRAM.format(
-        one=write(oauth_provider.register_kwargs("oauth1")), two=write(oauth_provider.register_kwargs("oidc"))
+        cache=cache,
+        one=write(oauth_provider.register_kwargs("oauth1")),
+        two=write(oauth_provider.register_kwargs("oidc")),
     )
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     home.mkdir()
