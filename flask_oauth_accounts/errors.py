@@ -37,7 +37,8 @@
     │   ├── IdentityTakenError                     the provider account belongs to another user
     │   ├── SubjectMismatchError                   another account was used than the one asked for
     │   ├── UnknownConnectionError (also LookupError)  no such connected account of this user
-    │   └── LastLoginMethodError                   the last way to log in cannot be removed
+    │   ├── LastLoginMethodError                   the last way to log in cannot be removed
+    │   └── ConnectionKeptError                    the application's policy keeps a connected account
     └── StorageUnavailable                         our own database or cache does not answer
 
 Each error has two audiences. ``visitor_message`` is a sentence for the person in front of the browser and
@@ -226,6 +227,10 @@ class AuthorizationDeniedError(OAuthError):
     _faults: ClassVar[frozenset[str]] = frozenset(
         {"server_error", "temporarily_unavailable", "invalid_request", "unauthorized_client", "invalid_scope"}
     )
+    # OpenID Connect Core section 3.1.2.6: ``prompt=none``, and the provider would have had to ask.
+    _silent: ClassVar[frozenset[str]] = frozenset(
+        {"login_required", "interaction_required", "consent_required", "account_selection_required"}
+    )
 
     def __init__(
         self,
@@ -243,6 +248,8 @@ class AuthorizationDeniedError(OAuthError):
     def visitor_message(self) -> str:
         if self.status == 502:
             return "The sign-in service reported a problem. Please try again in a moment."
+        if self.error in self._silent:
+            return "The sign-in service has to ask you something first, so nothing was changed. Please try again."
         return self.visitor
 
 
@@ -258,6 +265,7 @@ class MissingTokenError(TokenError):
 
     code = "missing_token"
     status = 401
+    visitor = "We have no access to this service. Please connect it first."
     operator = "no token is stored for this user and provider"
 
 
@@ -457,6 +465,14 @@ class LastLoginMethodError(AccountError):
     operator = "refused to remove the user's last way to log in"
 
 
+class ConnectionKeptError(AccountError):
+    """The application's policy keeps this connected account, although it is not the last way to log in."""
+
+    code = "connection_kept"
+    visitor = "This account cannot be disconnected here."
+    operator = "AccountPolicy.may_disconnect refused"
+
+
 class UnknownConnectionError(AccountError, LookupError):
     """This user has no such connected account; somebody else may."""
 
@@ -480,6 +496,7 @@ __all__ = [
     "AuthorizationDeniedError",
     "CallbackError",
     "ConfigurationError",
+    "ConnectionKeptError",
     "CsrfError",
     "EmailTakenError",
     "ExpiredFlowError",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Settings
-from ..errors import LastLoginMethodError, OAuthError, UnknownConnectionError
+from ..errors import ConnectionKeptError, LastLoginMethodError, OAuthError, UnknownConnectionError
 from ..identity import Identity
 from ..protocols import AccountStore, Clock, Event, IdentityRecord
 from ..tokens import StoredToken
@@ -101,7 +101,8 @@ class ConnectionKeeper:
         :param identity_id: of the connection, also as text.
         :param revoke: asks the provider about one token.
         :raises UnknownConnectionError: if this user has no such connection; the same for one of somebody else.
-        :raises LastLoginMethodError: if it is the last way to log in, or the policy keeps it.
+        :raises LastLoginMethodError: if the policy keeps it because it is the last way to log in.
+        :raises ConnectionKeptError: if the policy keeps it although it is not.
         """
         records = list(self._store.list_for_user(user_id))
         record = next((item for item in records if is_same_user(item.id, identity_id)), None)
@@ -109,7 +110,8 @@ class ConnectionKeeper:
             raise UnknownConnectionError
         identity = record.identity
         if not self._may_disconnect(user, record, records):
-            raise LastLoginMethodError(provider=identity.name)
+            refusal = LastLoginMethodError if is_last_way_in(record, records) else ConnectionKeptError
+            raise refusal(provider=identity.name)
         tokens = self._store.tokens_for_identity(record.id)
         results = [_ask_to_revoke(revoke, token) for token in tokens]
         revoked = summarise_revocations(results)
@@ -156,8 +158,8 @@ class ConnectionKeeper:
 
         Where there was no other way in to count on, the policy has answered for it.
         """
-        has_others = any(other.can_log_in for other in records if other.id != record.id)
-        return record.can_log_in and has_others and not self.policy.has_other_way_in(user)
+        has_others = record.can_log_in and not is_last_way_in(record, records)
+        return has_others and not self.policy.has_other_way_in(user)
 
     def _tell_disconnected(self, record: IdentityRecord, user: Any, revoked: bool | None) -> None:
         if revoked:
@@ -166,6 +168,11 @@ class ConnectionKeeper:
 
     def _tell(self, signal: str, identity: Identity, user: Any, /, **values: Any) -> None:
         self._notify(Notice(signal, identity.name, user, identity.subject, values))
+
+
+def is_last_way_in(record: IdentityRecord, records: Collection[IdentityRecord]) -> bool:
+    """Whether a user who removes this connection could not log in by another one."""
+    return record.can_log_in and not any(other.can_log_in for other in records if other.id != record.id)
 
 
 def describe_event(kind: str, record: IdentityRecord, *, error: str | None = None) -> Event:

@@ -200,7 +200,8 @@ class AccountPolicy:
         :param user: the user.
         :param record: the connection to remove.
         :param others: the user's other connections; looked up when left out.
-        :return: ``False`` refuses with :class:`~flask_oauth_accounts.errors.LastLoginMethodError`.
+        :return: ``False`` refuses: with :class:`~flask_oauth_accounts.errors.LastLoginMethodError` where it is the only
+            connection that can log in, else with :class:`~flask_oauth_accounts.errors.ConnectionKeptError`.
         """
         if not record.can_log_in:
             return True

@@ -13,6 +13,7 @@ import pytest
 from flask_oauth_accounts.accounts import AccountPolicy, AccountService, Visitor
 from flask_oauth_accounts.accounts.connections import create_connection, summarise_revocations
 from flask_oauth_accounts.errors import (
+    ConnectionKeptError,
     LastLoginMethodError,
     ProviderUnavailable,
     SubjectMismatchError,
@@ -265,6 +266,27 @@ def test_a_policy_that_lets_the_last_way_in_go_is_obeyed(world: Any, user: Any, 
     for record in [connect(service, user, make_identity(subject)) for subject in "12"]:
         service.disconnect(user, user.id, record.id, Provider())
     assert world.identities == []
+
+
+def test_an_account_that_a_policy_keeps_is_not_called_the_only_way_in(
+    world: Any, user: Any, make_identity: Make
+) -> None:
+    """Somebody with several ways in is told to connect another one first, and is refused again when they have."""
+
+    class Keeps(AccountPolicy):
+        def may_disconnect(self, user: Any, record: IdentityRecord) -> bool:  # type: ignore[override]
+            return False
+
+    service = world.create_service(Keeps())
+    record = connect(service, user, make_identity("1"))
+    api_only = connect(service, user, make_identity("2"), for_login=False)
+    for kept, error in ((record, LastLoginMethodError), (api_only, ConnectionKeptError)):
+        with pytest.raises(error):
+            service.disconnect(user, user.id, kept.id, Provider())
+    connect(service, user, make_identity("3"))
+    with pytest.raises(ConnectionKeptError):
+        service.disconnect(user, user.id, record.id, Provider())
+    assert len(service.connections(user.id)) == 3
 
 
 def test_two_clients_of_one_provider_are_two_connections(any_world: Any, make_identity: Make) -> None:

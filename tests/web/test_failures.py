@@ -63,6 +63,28 @@ def test_l01_f01_the_provider_reports_an_error(site: Any, name: str, error: str)
     assert_refused(site, browser, response, 502 if error in ("server_error", "temporarily_unavailable") else 403)
 
 
+@pytest.mark.parametrize("error", ["login_required", "interaction_required", "consent_required"])
+def test_a_provider_that_may_not_ask(site: Any, error: str) -> None:
+    """Somebody whom ``prompt=none`` could not sign in would read that they had refused something."""
+    browser = site.browser()
+    callback = site.consent(site.start(browser, "three", prompt="none"))
+    response = browser.get(change_query(callback, error=error, code=None))
+    assert "You did not give permission" not in response.text
+    assert "has to ask you something first" in response.text
+    assert 'href="/login/three"' in response.text
+    assert_refused(site, browser, response, 403, "authorization_denied")
+
+
+def test_a_service_that_was_never_connected(site: Any) -> None:
+    """Somebody would be told that a connection does not work which they never had."""
+    browser = site.browser()
+    site.log_in(browser)
+    page = browser.get("/profile/three")
+    assert page.status_code == 403
+    assert "connect it again" not in page.text
+    assert "Please connect it first." in page.text
+
+
 def test_f02_without_a_state_nothing_from_outside_is_shown(site: Any) -> None:
     """An attacker could put words of their own on our page."""
     browser = site.browser()
