@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response, current_app, request
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import HTTP_STATUS_CODES
 
 from ..errors import OAuthError
 from .words import translate
@@ -15,8 +16,12 @@ _OFFERED = ("text/html", "application/json", PROBLEM_TYPE)
 
 
 def wants_json() -> bool:
-    """Whether the current request prefers JSON; a browser, or a client without an opinion, gets HTML."""
-    return request.accept_mimetypes.best_match(_OFFERED) in _OFFERED[1:]
+    """Whether the current request prefers JSON; a browser, or a client without an opinion, gets HTML.
+
+    Parameters of a media type do not matter: ``application/json; charset=utf-8`` asks for JSON.
+    """
+    accepted = MIMEAccept((value.partition(";")[0].strip(), quality) for value, quality in request.accept_mimetypes)
+    return accepted.best_match(_OFFERED) in _OFFERED[1:]
 
 
 def read_field(name: str) -> str | None:
@@ -55,7 +60,7 @@ def create_problem(error: OAuthError, *, status: int, **extra: object) -> Respon
     """
     payload = {
         "type": f"tag:flask-oauth-accounts,2026:{error_code(error)}",
-        "title": HTTPStatus(status).phrase,
+        "title": HTTP_STATUS_CODES.get(status, "Error"),
         "status": status,
         "detail": translate(error.visitor_message),
         "code": error_code(error),

@@ -24,6 +24,10 @@ from flask_oauth_accounts.web.words import describe_time, make_initials
         ("application/problem+json", True),
         ("application/json;q=0.5, text/html;q=0.4", True),
         ("application/json;q=0", False),
+        ("application/json; charset=utf-8", True),
+        ("Application/JSON;charset=UTF-8, */*;q=0.1", True),
+        ("application/json; charset=utf-8; q=0.4, text/html; level=1; q=0.5", False),
+        ("application/json; charset=utf-8; q=0", False),
         (";;;,,,q=", False),
     ],
 )
@@ -48,6 +52,15 @@ def test_f01_problem_details_hold_no_text_from_outside() -> None:
         "code": "authorization_denied",
         "provider": "github",
     }
+
+
+def test_a_status_without_a_phrase_of_its_own() -> None:
+    """An application's own error with such a status would end in a server error."""
+    with Flask(__name__).test_request_context("/"):
+        response = create_problem(AuthorizationDeniedError(), status=499)
+    assert response.status_code == 499
+    assert response.json is not None
+    assert response.json["title"] == "Error"
 
 
 @pytest.mark.parametrize(
