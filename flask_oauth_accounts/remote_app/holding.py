@@ -103,12 +103,16 @@ class TokenHolder:
 
     @property
     def token(self) -> Any:
-        """The token that a call would use now: obtained in this request, else the stored one, else ``None``."""
+        """The token that a call would use now, ``None`` where there is none.
+
+        It is the user's, obtained in this request or stored, else the client's own (grant ``client_credentials``), if
+        one was obtained in this request.
+        """
         return self._find_token()[0]
 
     @token.setter
     def token(self, token: Mapping[str, Any] | None) -> None:
-        self._memo().remember_obtained((self._memo_key(), self._binding), token, self._speaks_for())
+        self._memo().remember_obtained(self._obtained_key(), token, self._speaks_for())
 
     def _speaks_for(self) -> Any:
         """The id of the user whose token is used: the one this client is bound to, else the current one."""
@@ -121,7 +125,11 @@ class TokenHolder:
         return (id(self._runtime), self.name)
 
     def _find_token(self) -> tuple[TokenDict | None, StoredToken | None]:
-        """The token and, where it comes from the vault, its row."""
+        """The token and, where it comes from the vault, its row; the client's own where there is none of a user."""
+        token, stored = self._find_users_token()
+        return (self._memo().find_service(self._obtained_key()), None) if token is None else (token, stored)
+
+    def _find_users_token(self) -> tuple[TokenDict | None, StoredToken | None]:
         memo, key = self._memo(), self._memo_key()
         user_id = self._speaks_for()
         account = self._binding.account if self._binding else None
@@ -141,7 +149,10 @@ class TokenHolder:
         return (None, None) if stored is None else (stored.token, stored)
 
     def _find_obtained(self) -> Any:
-        return self._memo().find_obtained((self._memo_key(), self._binding), self._speaks_for())
+        return self._memo().find_obtained(self._obtained_key(), self._speaks_for())
+
+    def _obtained_key(self) -> tuple[Any, Binding | None]:
+        return (self._memo_key(), self._binding)
 
     def _source_of(self, stored: StoredToken | None) -> Source:
         """Where the token that :meth:`_find_token` gives comes from.

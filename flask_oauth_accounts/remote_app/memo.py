@@ -20,6 +20,7 @@ class Memo:
 
     def __init__(self) -> None:
         self._obtained: dict[Any, tuple[Any, Any]] = {}
+        self._services: dict[Any, TokenDict] = {}
         self._fetched: dict[Any, TokenDict] = {}
         self._renewed: dict[Any, TokenDict] = {}
         self._stored: dict[Any, StoredToken] = {}
@@ -31,6 +32,7 @@ class Memo:
         """Keep a token that was obtained in this request; ``None`` forgets it."""
         if token is None:
             self._obtained.pop(key, None)
+            self._services.pop(key, None)
         else:
             self._obtained[key] = (token, user_id)
 
@@ -41,6 +43,14 @@ class Memo:
             self._obtained[key] = (token, user_id)
             return token
         return token if owner == user_id and token is not None else None
+
+    def remember_service(self, key: Any, token: TokenDict) -> None:
+        """Keep a token that speaks for the client itself and for no user."""
+        self._services[key] = token
+
+    def find_service(self, key: Any) -> TokenDict | None:
+        """The token that speaks for the client itself."""
+        return self._services.get(key)
 
     def remember_fetched(self, key: Any, user_id: Any, token: TokenDict) -> None:
         """Keep what the application's ``fetch_token`` gave for this user."""

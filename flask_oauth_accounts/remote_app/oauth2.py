@@ -155,7 +155,8 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         :param redirect_uri: of the authorization request.
         :param kwargs: ``grant_type`` (``authorization_code`` where there is a ``code``, else ``client_credentials``;
             ``password`` with ``username`` and ``password``) and the grant's parameters.
-        :return: the token; it is used for the rest of this request.
+        :return: the token; it is used for the rest of this request, one for the client itself
+            (``client_credentials``) only where there is none of a user.
         :raises OAuthError: if there is none.
         """
         kwargs.pop("state", None)
@@ -168,7 +169,10 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         if redirect_uri:
             kwargs["redirect_uri"] = redirect_uri
         token = self._client.fetch_token(grant_type, **kwargs)
-        self.token = token
+        if grant_type == "client_credentials":
+            self._memo().remember_service(self._obtained_key(), token)
+        else:
+            self.token = token
         return token
 
     # -- OpenID Connect -----------------------------------------------------------------------------------------------

@@ -289,6 +289,28 @@ def test_client_credentials(app: Flask, oauth_provider: DevProvider) -> None:
         assert client.fetch_access_token(grant_type="client_credentials", scope="email")["scope"] == "email"
 
 
+def test_client_credentials_never_take_the_place_of_a_users_token(app: Flask, stub: Any) -> None:
+    """A visitor's call would go out in the application's own name, and show or change what is not the visitor's."""
+    kept: dict[str, Any] = {"access_token": "OF-THE-USER"}
+    stub.answers["/token"] = lambda seen: {"access_token": seen.form["grant_type"], "token_type": "Bearer"}
+    client = OAuth(app, fetch_token=lambda name: kept or None).register("dev", **stub.oauth2())
+    with app.test_request_context():
+        client.fetch_access_token(grant_type="client_credentials")
+        client.get("me")
+        assert client.token["access_token"] == "OF-THE-USER"
+        client.fetch_access_token(grant_type="password", username="bob", password="secret")
+        client.get("me")
+    kept.clear()
+    with app.test_request_context():
+        client.fetch_access_token()
+        client.get("me")
+        client.token = None
+        with pytest.raises(MissingTokenError):
+            client.get("me")
+    sent = [seen.headers["authorization"] for seen in stub.find("/api/me")]
+    assert sent == ["Bearer OF-THE-USER", "Bearer password", "Bearer client_credentials"]
+
+
 def test_password(app: Flask, oauth_provider: DevProvider) -> None:
     """An application of the provider's own could not use its users' passwords."""
     client = OAuth(app).register("dev", **oauth_provider.register_kwargs("oauth2"))
