@@ -52,12 +52,14 @@ def merge_settings(
     preset = _choose_preset(name, merged)
     parameters: dict[str, str] = {}
     if preset is not None:
-        parameters = preset.collect_parameters(name, config, given)
+        wanted = {**given, **_read_parameters(preset, name, config)} if overwrite else given
+        parameters = preset.collect_parameters(name, config, wanted, own_server=_names_server(merged))
         for placeholder in preset.placeholders:
             merged.pop(placeholder.name, None)
         if preset.client_secret_form == "apple":  # noqa: S105  a form, not a secret
             keys = {config_key(name, key): merged.pop(key) for key in APPLE_ARGUMENTS if key in merged}
-            merged["apple_key"] = read_apple_key(name, {**config, **keys})
+            wins = {key: value for key, value in keys.items() if not (overwrite and config.get(key))}
+            merged["apple_key"] = read_apple_key(name, {**config, **wins})
         defaults = {**_fill_preset(preset, parameters, merged), **(defaults or {})}
     merged.pop("preset", None)
     for key, value in (defaults or {}).items():
@@ -94,6 +96,11 @@ def _read_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _read_parameters(preset: Preset, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: config.get(config_key(name, key)) for key in preset.parameters}
+    return {key: value for key, value in found.items() if value not in (None, "", [], ())}
+
+
 def _copy(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
@@ -123,11 +130,15 @@ def _choose_preset(name: str, merged: Mapping[str, Any]) -> Preset | None:
 
 def _fill_preset(preset: Preset, parameters: Mapping[str, str], merged: Mapping[str, Any]) -> dict[str, Any]:
     """The preset's values, less those that belong to a server which the application has replaced by its own."""
-    own_discovery = merged.get("server_metadata_url")
-    values = preset.settings(parameters, metadata_url=own_discovery)
-    own_server = own_discovery or (merged.get("authorize_url") and merged.get("access_token_url"))
+    own_discovery, own_server = merged.get("server_metadata_url"), _names_server(merged)
+    values = preset.settings(parameters, metadata_url=own_discovery, own_server=own_server)
     if own_server and not own_discovery:
         values.pop("server_metadata_url", None)
     if own_server and merged.get("api_base_url"):
         values.pop("allowed_hosts", None)
     return values
+
+
+def _names_server(merged: Mapping[str, Any]) -> bool:
+    """Whether the application says itself where people log in."""
+    return bool(merged.get("server_metadata_url") or (merged.get("authorize_url") and merged.get("access_token_url")))

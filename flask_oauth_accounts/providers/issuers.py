@@ -61,7 +61,7 @@ def decide_email_trust(preset: Preset | None, parameters: Mapping[str, str], reg
     """
     if preset is None or not preset.trusts_email:
         return False
-    own = preset.settings(parameters)
+    own = preset.settings(parameters, own_server=True)
     keys = _DECISIVE_OPENID if preset.is_openid else _DECISIVE
     values = {key: registration.get(key) or None for key in keys}
     return all(values[key] == own.get(key) for key in keys) or _stands_in(values.values())

@@ -111,6 +111,11 @@ def collect_parameters(
     return parameters
 
 
+def find_slots(template: str) -> set[str]:
+    """:return: the names of the places in an address."""
+    return {match[1] for match in _SLOT.finditer(template)}
+
+
 def fill(template: str, parameters: Mapping[str, str]) -> str:
     """Put checked values into an address.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from .placeholders import Placeholder, collect_parameters, fill
+from .placeholders import Placeholder, collect_parameters, fill, find_slots
 
 PresetProtocol = Literal["oauth1", "oauth2", "oidc"]
 IdentitySource = Literal["userinfo", "id_token", "token_response"]
@@ -204,22 +204,25 @@ class Preset:
         return tuple(placeholder.name for placeholder in self.placeholders)
 
     def collect_parameters(
-        self, name: str, config: Mapping[str, Any], given: Mapping[str, Any] | None = None
+        self, name: str, config: Mapping[str, Any], given: Mapping[str, Any] | None = None, *, own_server: bool = False
     ) -> dict[str, str]:
         """Find and check the values for the preset's placeholders.
 
         :param name: of the client in the registry; its keys are ``{NAME}_{PLACEHOLDER}``.
         :param config: the application's configuration.
-        :param given: keyword arguments of ``register``. A discovery document of the application's own, here or in the
-            configuration, makes every placeholder optional.
+        :param given: keyword arguments of ``register``.
+        :param own_server: the application says itself where the server is, so no placeholder is needed.
         :return: placeholder → value, for :meth:`settings`.
         :raises ConfigurationError: for a required value that is missing, or one that does not fit.
         """
-        own = (given or {}).get("server_metadata_url") or config.get(f"{name}_SERVER_METADATA_URL".upper())
-        return collect_parameters(self.placeholders, name, config, given, optional=bool(own))
+        return collect_parameters(self.placeholders, name, config, given, optional=own_server)
 
     def settings(
-        self, parameters: Mapping[str, Any] | None = None, *, metadata_url: str | None = None
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        metadata_url: str | None = None,
+        own_server: bool = False,
     ) -> dict[str, Any]:
         """Write the preset as arguments of ``OAuth.register``.
 
@@ -227,24 +230,31 @@ class Preset:
         :param metadata_url: the discovery document that the application names. If it is another one than the preset's,
             everything that says where this provider is (endpoints, issuer, trusted hosts) is left out, so that nothing
             of one server is mixed with another; placeholders are not needed then.
+        :param own_server: the application gives the endpoints of a login itself; addresses whose placeholder has no
+            value are left out.
         :return: a new dictionary that nobody shares.
         :raises ConfigurationError: for a required value that is missing, or one that does not fit.
         """
-        given = {**(parameters or {}), "server_metadata_url": metadata_url}
-        values = self.collect_parameters(self.key, {}, given)
-        result: dict[str, Any] = {}
+        values = self.collect_parameters(self.key, {}, parameters, own_server=own_server or bool(metadata_url))
         if metadata_url in (None, "", fill(self.server_metadata_url or "", values)):
-            result.update({name: fill(getattr(self, name), values) for name in _ENDPOINTS if getattr(self, name)})
-            result.update({name: [fill(item, values) for item in getattr(self, name)] for name in _LISTS})
-            result = {name: value for name, value in result.items() if value}
+            result = self._write_addresses(values)
         else:
-            result["server_metadata_url"] = metadata_url
+            result = {"server_metadata_url": metadata_url}
         result.update({name: dict(getattr(self, name)) for name in _PARAMS if getattr(self, name)})
         client_kwargs = {name: getattr(self, name) for name in _CLIENT_KWARGS if getattr(self, name)}
         if self.protocol == "oauth1":
             del client_kwargs["code_challenge_method"]
         result["client_kwargs"] = client_kwargs
         return result
+
+    def _write_addresses(self, values: Mapping[str, str]) -> dict[str, Any]:
+        open_places = set(self.parameters) - values.keys()
+
+        def write(*templates: str | None) -> list[str]:
+            return [fill(item, values) for item in templates if item and not find_slots(item) & open_places]
+
+        endpoints = {name: found[0] for name in _ENDPOINTS if (found := write(getattr(self, name)))}
+        return {**endpoints, **{name: found for name in _LISTS if (found := write(*getattr(self, name)))}}
 
     def create_api_headers(self, client_id: str) -> dict[str, str]:
         """Write the headers that each API call needs.

@@ -187,9 +187,7 @@ def test_own_discovery_takes_nothing_of_the_provider() -> None:
     own = "https://id.example.com/.well-known/openid-configuration"
     for key in ("google", "keycloak", "microsoft"):
         preset = load_preset(key)
-        settings = preset.settings(
-            preset.collect_parameters("work", {"WORK_SERVER_METADATA_URL": own}), metadata_url=own
-        )
+        settings = preset.settings(preset.collect_parameters("work", {}, own_server=True), metadata_url=own)
         assert set(settings) == {"server_metadata_url", "client_kwargs"}
         assert settings["server_metadata_url"] == own
 

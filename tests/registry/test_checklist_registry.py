@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from flask_oauth_accounts import ConfigurationError, OAuth, OAuth1App, OAuth2App
+from flask_oauth_accounts.providers import list_presets, load_preset
 
 OAUTH2 = {
     "client_id": "the-client",
@@ -449,6 +450,41 @@ def test_overwrite_lets_configuration_win_and_merges(create_app: Callable[..., F
     assert client.client_secret == "the-client-secret"
     assert client.access_token_params == {"x": "config", "y": "given"}
     assert client.scope == "config"
+
+
+def test_overwrite_reaches_the_parameters_of_a_preset(create_app: Callable[..., Flask]) -> None:
+    """An operator could not move a client to another tenant."""
+    app = create_app(MS_TENANT="config.example", WORK_TENANT="")
+    for name, overwrite, tenant in (("ms", True, "config"), ("ms", False, "given"), ("work", True, "given")):
+        client = OAuth(app).register(
+            name, overwrite, preset="microsoft", tenant="given.example", client_id="1", client_secret="2"
+        )
+        assert f"/{tenant}.example/" in client.authorize_url
+
+
+NEEDING_A_PARAMETER = [name for name in list_presets() if any(item.required for item in load_preset(name).placeholders)]
+
+
+@pytest.mark.parametrize("place", ["arguments", "configuration"])
+@pytest.mark.parametrize("name", NEEDING_A_PARAMETER)
+def test_addresses_given_in_place_of_a_presets_parameters(
+    create_app: Callable[..., Flask], name: str, place: str
+) -> None:
+    """A registration that was written for Authlib, with all its addresses, would be refused for a domain it needs
+    nowhere."""
+    addresses = {
+        "authorize_url": "https://own.test/authorize",
+        "access_token_url": "https://own.test/token",
+        "api_base_url": "https://own.test/api/",
+        "userinfo_endpoint": "https://own.test/userinfo",
+    }
+    config = {f"{name}_{key}".upper(): value for key, value in addresses.items()} if place == "configuration" else {}
+    given = {} if config else addresses
+    client = OAuth(create_app(config)).register(name, client_id="1", client_secret="2", **given)
+    assert {key: getattr(client, key) for key in addresses} == addresses
+    assert not any("{" in str(value) for value in vars(client._config).values() if isinstance(value, (str, tuple)))
+    with pytest.raises(ConfigurationError, match=f"{name.upper()}_[A-Z_]+ is missing"):
+        OAuth(create_app()).register(name, client_id="1", client_secret="2", authorize_url="https://own.test/authorize")
 
 
 def test_s026_none_means_not_given(create_app: Callable[..., Flask]) -> None:
