@@ -35,6 +35,7 @@ class TokenTable:
         fields = [*StoredToken.__dataclass_fields__, *self.secret_names, "token_type"]
         self.columns = [self.table.c[name] for name in dict.fromkeys(fields) if name in self.table.c]
         c = self.table.c
+        self.is_marked = sa.and_(c.status == "reauth_required", c.last_error == SealedValueError.code)
         latest = self.select().order_by(sa.func.coalesce(c.last_login_at, 0).desc(), c.id.desc()).limit(1)
         # Made once, because this query runs with every API call: by user and name, and by account as well.
         self.by_name = latest.where(
@@ -48,7 +49,10 @@ class TokenTable:
         return sa.select(*self.columns)
 
     def read(self, row: Mapping[Any, Any]) -> StoredToken:
-        """Open one row; secrets that do not open give an empty token marked as unreadable."""
+        """Open one row; secrets that do not open give an empty token marked as unreadable.
+
+        A row that was marked because it did not open (:attr:`is_marked`) is active again where it opens.
+        """
         values = {name: row[name] for name in StoredToken.__dataclass_fields__ if name in row}
         values["account"] = values.get("account") or ""
         token, unreadable = TokenDict(), False

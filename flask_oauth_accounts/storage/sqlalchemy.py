@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..errors import MissingTokenError, SealedValueError
+from ..errors import MissingTokenError
 from ..tokens import Protocol as TokenProtocol
 from ..tokens import StoredToken, TokenDict
 from .accounts import AccountMixin
@@ -115,8 +115,7 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         if "lease_owner" not in c:
             return None
         is_free = sa.or_(c.lease_expires_at.is_(None), c.lease_expires_at <= now)
-        is_back = sa.and_(c.status == "reauth_required", c.last_error == SealedValueError.code)  # as read() has it
-        is_active = sa.or_(c.status == "active", is_back)
+        is_active = sa.or_(c.status == "active", access.is_marked)  # as read() has it
         conditions = (is_active, c.failures == stored.failures, is_free)
         lease_values: dict[str, Any] = {"lease_owner": owner, "lease_expires_at": now + lease}
         values = {**lease_values, "status": "active", "updated_at": c.updated_at}

@@ -60,17 +60,16 @@ class UpkeepMixin(BaseStore):
     ) -> Iterator[StoredToken]:
         """Go through tokens, each batch in a short transaction of its own.
 
-        They come by primary key; where ``expiring_before`` is given, the first to expire comes first.
+        They come by primary key; where ``expiring_before`` is given, the first to expire comes first. Rows that are
+        ``active`` again because their key is back come behind the others that are.
 
-        :param status: only rows with this status.
+        :param status: only rows with this status, as :class:`StoredToken` shows it.
         :param expiring_before: only rows that expire before this, in seconds since the epoch.
         :param batch: rows read at once.
         """
         access = self.token_tables[protocol]
         c = access.table.c
         query = access.select()
-        if status is not None:
-            query = query.where(c.status == status)
         if expiring_before is not None:
             query = query.where(c.expires_at < expiring_before) if "expires_at" in c else query.where(sa.false())
         if name is not None:
@@ -78,6 +77,15 @@ class UpkeepMixin(BaseStore):
         if user_id is not None:
             query = query.where(c.user_id == self._known_user_id(user_id))
         order = ("id",) if expiring_before is None or "expires_at" not in c else ("expires_at", "id")
+        # One query for each status: an OR would keep the databases from the index on status and expiry.
+        for condition in _create_status_conditions(access, status):
+            for stored in self._iter_batches(access, query.where(condition), order, batch):
+                if status in (None, stored.status):
+                    yield stored
+
+    def _iter_batches(
+        self, access: TokenTable, query: sa.Select[Any], order: tuple[str, ...], batch: int
+    ) -> Iterator[StoredToken]:
         last: StoredToken | None = None
         while True:
             rows = self._read_batch(access, query, order, last, batch)
@@ -229,6 +237,16 @@ class UpkeepMixin(BaseStore):
                 context = create_context(access.kind, name, row["user_id"], row["name"], row["account"])
                 values[name] = self.sealer.seal(self.sealer.unseal(row[name], context), context)
         return values
+
+
+def _create_status_conditions(access: TokenTable, status: str | None) -> Iterator[sa.ColumnElement[bool]]:
+    """Which rows may turn out to have a status once they are opened."""
+    if status is None:
+        yield sa.true()
+        return
+    yield access.table.c.status == status
+    if status == "active":
+        yield access.is_marked
 
 
 def _write_all(work: Work, table: sa.Table, updates: dict[tuple[str, ...], list[dict[str, Any]]]) -> int:

@@ -230,6 +230,22 @@ def test_j03_a_dead_grant_stays_dead_until_a_new_consent(contract: Any) -> None:
     assert not contract.store.mark_reauth_required(claimed, error="invalid_grant")
 
 
+@pytest.mark.parametrize("expiring_before", [None, NOW + 7200])
+def test_a_row_that_opens_again_is_found_as_active(contract: Any, expiring_before: float | None) -> None:
+    """After one start with a wrong key, the cron job would pass over these tokens for ever, and report success."""
+    users = [contract.add_user() for _ in range(3)]
+    back, _, dead = [save(contract, user) for user in users]
+    contract.store.mark_reauth_required(dataclasses.replace(back, unreadable=True), error="sealed_value_unreadable")
+    contract.store.mark_reauth_required(dead, error="invalid_grant")
+
+    def find(status: str) -> set[Any]:
+        found = contract.store.iter_tokens(status=status, expiring_before=expiring_before, batch=1)
+        return {(item.user_id, item.status) for item in found}
+
+    assert find("active") == {(user, "active") for user in users[:2]}
+    assert find("reauth_required") == {(users[2], "reauth_required")}
+
+
 def test_a_new_row_under_an_old_key_is_another_one(contract: Any) -> None:
     """SQLite gives the key of a deleted row away again: a removed account's token would end up in the new one."""
     user = contract.add_user()
