@@ -96,6 +96,7 @@ class RevocationFacts:
     :ivar url: of that call, absolute or relative to ``api_base_url``; ``{client_id}`` is filled in by the client.
     :ivar auth: ``client`` (HTTP Basic with client id and secret) or ``token`` (like any API call).
     :ivar token_field: the JSON field that names the access token, ``""`` where the call has no body.
+    :ivar success_field: the JSON field of the answer that is true where it worked, ``""`` where the status says it.
     :ivar ends: ``grant`` where the user's whole consent ends, ``token`` where only this token does.
     :ivar note: one sentence for the documentation.
     """
@@ -105,6 +106,7 @@ class RevocationFacts:
     url: str = ""
     auth: Literal["client", "token"] = "token"
     token_field: str = ""
+    success_field: str = ""
     ends: Literal["grant", "token"] = "token"
     note: str = ""
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import requests
 
 from ..clients.oauth2 import OAuth2Client
-from ..errors import MissingTokenError, TokenRequestError
+from ..clients.transport import check_status, decode_json
+from ..errors import MissingTokenError, OAuthError, TokenRequestError, clean_text
+from ..providers import RevocationFacts
 from ..tokens import Secret, TokenDict
 from .base import RemoteApp
+
+_NOTHING_LEFT = frozenset({"invalid_token", "invalid_grant", "unsupported_token_type"})
+"""Errors that say of a refresh token that it is dead already, or that this provider revokes access tokens only."""
 
 
 class RevocationMixin(RemoteApp):
@@ -26,25 +35,41 @@ class RevocationMixin(RemoteApp):
         """
         if token is None:
             token = self._find_token()[0]
-        if not token:
+        if not token or not (isinstance(token, str) or token.get("access_token") or token.get("refresh_token")):
             raise MissingTokenError(provider=self.name)
-        facts = self.preset.revocation if self.preset else None
-        if facts is not None and facts.kind == "request" and self._config.revocation_endpoint is None:
-            return self._revoke_by_request(token)
+        facts = self.preset.revocation if self.preset else RevocationFacts()
+        if facts.kind == "request" and self._config.revocation_endpoint is None:
+            return self._revoke_by_request(facts, token)
         if self._client.find_endpoint("revocation_endpoint", "revocation_endpoint") is None:
             return None
         if isinstance(token, str):
             self._client.revoke_token(Secret(token), token_type_hint)
             return True
-        if token.get("refresh_token"):
-            self._client.revoke_token(Secret(token["refresh_token"]), "refresh_token")
-        if token.get("access_token"):
-            self._client.revoke_token(Secret(token["access_token"]), "access_token")
+        return self._revoke_pair(token.get("refresh_token"), token.get("access_token"), ends=facts.ends)
+
+    def _revoke_pair(self, refresh_token: str | None, access_token: str | None, *, ends: str) -> bool:
+        """Revoke the refresh token, with which the grant goes (RFC 7009 section 2.1), and then the access token."""
+        refusal = None
+        if refresh_token:
+            try:
+                self._client.revoke_token(Secret(refresh_token), "refresh_token")
+            except TokenRequestError as error:
+                refusal = error
+            else:
+                if access_token and ends != "grant":
+                    with suppress(OAuthError):
+                        self._client.revoke_token(Secret(access_token), "access_token")
+                return True
+        if access_token:
+            self._client.revoke_token(Secret(access_token), "access_token")
+        if refusal is not None and not (access_token and refusal.error in _NOTHING_LEFT):
+            raise refusal
         return True
 
-    def _revoke_by_request(self, token: Any) -> bool:
-        facts = self.preset.revocation  # type: ignore[union-attr]
-        access_token = Secret(token if isinstance(token, str) else token["access_token"])
+    def _revoke_by_request(self, facts: RevocationFacts, token: Any) -> bool:
+        access_token = Secret(token if isinstance(token, str) else token.get("access_token") or "")
+        if not access_token:
+            raise MissingTokenError(provider=self.name)
         client_id = str(self._config.require("client_id"))
         url = self.resolve_url(facts.url.replace("{client_id}", client_id))
         self._hosts.check(url, provider=self.name)
@@ -55,11 +80,21 @@ class RevocationMixin(RemoteApp):
             kwargs["auth"] = (client_id, Secret(self._config.require("client_secret")))
         bearer = TokenDict(access_token=access_token) if facts.auth == "token" else None
         response = self._send(facts.method, url, bearer, **kwargs)
+        check_status(response, self.name)
         if response.status_code >= 400 and response.status_code != 404:
-            raise TokenRequestError(
-                "revocation_failed", f"the provider answered {response.status_code}", provider=self.name
-            )
+            self._refuse_revocation(response.status_code)
+        if facts.success_field and response.status_code < 400:
+            self._check_success(facts.success_field, response)
         return True
+
+    def _check_success(self, field: str, response: requests.Response) -> None:
+        answer = decode_json(response, self.name)
+        answer = answer if isinstance(answer, Mapping) else {}
+        if answer.get(field) is not True:
+            self._refuse_revocation(clean_text(answer.get("error") or f"without {field}", 100))
+
+    def _refuse_revocation(self, answered: object) -> NoReturn:
+        raise TokenRequestError("revocation_failed", f"the provider answered {answered}", provider=self.name)
 
     def introspect_token(self, token: Any = None, token_type_hint: str | None = None) -> dict[str, Any]:
         """Ask the provider about a token (RFC 7662).

@@ -22,6 +22,7 @@ from flask_oauth_accounts import (
     OAuth,
     OAuthError,
     ProviderResponseError,
+    ProviderUnavailable,
     TokenRequestError,
 )
 from flask_oauth_accounts.testing import DevProvider
@@ -361,6 +362,71 @@ def test_a_failed_revocation_is_said(app: Flask, stub: Any) -> None:
         stub.answers["/revoke"] = answer
         with app.app_context(), pytest.raises(OAuthError):
             client.revoke_token("RT-1")
+
+
+REFUSED = (400, {"error": "unsupported_token_type"})
+GONE = (400, {"error": "invalid_token"})
+
+
+@pytest.mark.parametrize(
+    ("preset", "answers", "asked", "works"),
+    [
+        (None, [(200, ""), (200, "")], ["RT-1", "AT-1"], True),
+        # The grant goes with the refresh token: what is said of the access token afterwards does not count.
+        (None, [(200, ""), GONE], ["RT-1", "AT-1"], True),
+        (None, [(200, ""), (401, {"error": "invalid_token"})], ["RT-1", "AT-1"], True),
+        (None, [(200, ""), (503, "")], ["RT-1", "AT-1"], True),
+        ("google", [(200, "")], ["RT-1"], True),
+        # Some revoke access tokens only, some have forgotten the refresh token.
+        (None, [REFUSED, (200, "")], ["RT-1", "AT-1"], True),
+        (None, [GONE, (200, "")], ["RT-1", "AT-1"], True),
+        (None, [(400, {"error": "invalid_request"}), (200, "")], ["RT-1", "AT-1"], False),
+        (None, [REFUSED, REFUSED], ["RT-1", "AT-1"], False),
+        (None, [(503, "")], ["RT-1"], False),
+    ],
+)
+def test_revoking_a_pair_of_tokens(
+    app: Flask, stub: Any, preset: str | None, answers: list[Any], asked: list[str], works: bool
+) -> None:
+    """The user would be told that access has not ended where it has, or the other way round."""
+    arguments = {"revocation_endpoint": f"{stub.url}/revoke", "preset": preset}
+    client = OAuth(app).register("dev", **stub.oauth2(**arguments))
+    left = iter(answers)
+    stub.answers["/revoke"] = lambda seen: next(left)
+    with app.app_context():
+        if works:
+            assert client.revoke_token(TOKEN) is True
+        else:
+            with pytest.raises(OAuthError):
+                client.revoke_token(TOKEN)
+    assert [seen.form["token"] for seen in stub.find("/revoke")] == asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"ok": False, "error": "invalid_auth"}, TokenRequestError),
+        ({}, TokenRequestError),
+        ([], TokenRequestError),
+        ("<html>", ProviderResponseError),
+        ((429, {"ok": False}), ProviderUnavailable),
+        ((503, {"ok": False}), ProviderUnavailable),
+        ((403, {"ok": False}), TokenRequestError),
+    ],
+)
+def test_revoking_in_a_providers_own_way(app: Flask, stub: Any, answer: Any, expected: type[OAuthError]) -> None:
+    """Slack says with status 200 that it has revoked nothing, and the user would believe that access has ended."""
+    client = OAuth(app).register("slack", **stub.oauth2())
+    stub.answers["/api/auth.revoke"] = answer
+    with app.app_context():
+        with pytest.raises(OAuthError) as caught:
+            client.revoke_token(TOKEN)
+        assert type(caught.value) is expected
+        stub.answers["/api/auth.revoke"] = {"ok": True, "revoked": True}
+        assert client.revoke_token(TOKEN) is True
+        for nothing in ({"token_type": "Bearer"}, {"refresh_token": "RT-1"}):
+            with pytest.raises(MissingTokenError):
+                client.revoke_token(nothing)
 
 
 def test_no_way_to_revoke_or_introspect(app: Flask, stub: Any) -> None:
