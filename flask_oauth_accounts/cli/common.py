@@ -12,6 +12,7 @@ import click
 
 from ..errors import OAuthError
 from ..registry import AppState, get_state
+from ..vault.keys import DERIVED_PREFIX
 
 _DURATION = re.compile(r"([0-9]+)\s*([smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -54,6 +55,20 @@ def require_accounts() -> Any:
 def find_engine(accounts: Any) -> Any:
     """The engine itself: the way the extension finds it would bring the tables up to date on the way."""
     return accounts.db.engines[getattr(accounts.user_model, "__bind_key__", None)]
+
+
+def describe_missing_key(key_id: str | None, count: int) -> str:
+    """Say what to do about secrets that no configured key opens.
+
+    :param key_id: of the key that has sealed them; ``None`` for secrets that are not sealed.
+    :param count: how many secrets.
+    """
+    if key_id is None:
+        return f"{count} stored secrets are not sealed: somebody has written them past the models"
+    remedy = "put it back into OAUTH_ACCOUNTS_KEYS"
+    if key_id.startswith(DERIVED_PREFIX):
+        remedy = "put the SECRET_KEY that it was derived from into SECRET_KEY_FALLBACKS"
+    return f"{count} stored secrets need the key {key_id}, which is not configured: {remedy}"
 
 
 def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:

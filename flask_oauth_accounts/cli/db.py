@@ -40,8 +40,8 @@ def _require_shipped() -> Any:
 
 @db_group.command("upgrade", help="Bring the tables up to date; safe while several workers start.")
 @click.argument("revision", default="head")
-@with_appcontext
 @report_errors
+@with_appcontext
 def upgrade_command(revision: str) -> None:
     """Stop at a revision, or go to the newest."""
     from ..storage import migrate
@@ -54,8 +54,8 @@ def upgrade_command(revision: str) -> None:
 @db_group.command("downgrade", help='Take migrations back; "base" drops all tables with all users.')
 @click.argument("revision")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def downgrade_command(revision: str, yes: bool) -> None:
     """Ask first, because rows are lost."""
     from ..storage import migrate
@@ -68,8 +68,8 @@ def downgrade_command(revision: str, yes: bool) -> None:
 
 
 @db_group.command("current", help="Show the revision of the tables.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def current_command() -> None:
     """Show what is there and what is needed."""
     from ..storage import migrate
@@ -80,8 +80,8 @@ def current_command() -> None:
 
 @db_group.command("stamp", help="Declare the tables to be of a revision, without touching them.")
 @click.argument("revision", default="head")
-@with_appcontext
 @report_errors
+@with_appcontext
 def stamp_command(revision: str) -> None:
     """For tables that were made by ``create_all``."""
     from ..storage import migrate
@@ -92,8 +92,8 @@ def stamp_command(revision: str) -> None:
 
 
 @db_group.command("check", help="Compare the tables with the models; exit with 1 where they differ.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def check_command() -> None:
     """Print one line for each difference."""
     from ..storage import migrate

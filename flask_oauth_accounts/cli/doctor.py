@@ -18,7 +18,7 @@ from ..errors import OAuthError
 from ..registry import AppState, get_state
 from ..remote_app.caches import backend_of, is_null_cache
 from .addresses import find_redirect_uri
-from .common import find_engine, report_errors
+from .common import describe_missing_key, find_engine, report_errors
 
 _METADATA = {
     "authorization_endpoint": "authorize_url",
@@ -43,8 +43,8 @@ class Finding:
     "doctor", help="Check configuration, providers, tables, cache and cookies; exit with 1 if something is wrong."
 )
 @click.option("--offline", is_flag=True, help="Ask no provider.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def doctor_command(offline: bool) -> None:
     """Print findings, worst ones marked, and the redirect URI to register for each provider."""
     state = get_state()
@@ -145,16 +145,8 @@ def check_tables(state: AppState) -> Iterator[Finding]:
 
 def _check_secrets(state: AppState) -> Iterator[Finding]:
     for key_id, count in state.accounts.store.count_by_key().items():
-        if key_id is None:
-            yield Finding(
-                "problem", f"{count} stored secrets are not sealed: somebody has written them past the models"
-            )
-        elif key_id not in state.keys.key_ids:
-            yield Finding(
-                "problem",
-                f"{count} stored secrets need the key {key_id}, which is not configured: put it back into "
-                "OAUTH_ACCOUNTS_KEYS or SECRET_KEY_FALLBACKS",
-            )
+        if key_id not in state.keys.key_ids:
+            yield Finding("problem", describe_missing_key(key_id, count))
 
 
 def check_keys(state: AppState) -> Iterator[Finding]:
@@ -162,7 +154,7 @@ def check_keys(state: AppState) -> Iterator[Finding]:
     if state.accounts is None:
         return
     ring = state.keys
-    if state.settings.keys is None:
+    if not state.settings.keys:
         yield Finding(
             "hint", "secrets are sealed with a key derived from SECRET_KEY; OAUTH_ACCOUNTS_KEYS keeps them apart"
         )

@@ -184,7 +184,7 @@ def _with_options(kind: Kind) -> Callable[[Callable[..., Any]], Callable[..., An
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
             command = option(command)
-        return with_appcontext(report_errors(command))
+        return report_errors(with_appcontext(command))
 
     return decorate
 

@@ -9,7 +9,7 @@ from flask.cli import with_appcontext
 
 from ..registry import get_state
 from ..vault.keys import generate_key_line
-from .common import report_errors, require_accounts, show_table
+from .common import describe_missing_key, report_errors, require_accounts, show_table
 
 _PROTOCOLS = ("oauth2", "oauth1")
 
@@ -28,8 +28,8 @@ def generate(key_id: str | None) -> None:
 
 
 @keys_group.command("status", help="Show which key has sealed how many secrets.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def status() -> None:
     """Exit with 1 where a secret was sealed with a key that is not configured."""
     ring = get_state().keys
@@ -40,15 +40,15 @@ def status() -> None:
     rows.extend((key_id or "(not sealed)", "MISSING", count) for key_id, count in counts.items())
     show_table(("key", "use", "secrets"), rows)
     if counts:
-        raise click.ClickException("some secrets cannot be opened; put their key back into OAUTH_ACCOUNTS_KEYS")
+        raise click.ClickException("; ".join(describe_missing_key(key_id, count) for key_id, count in counts.items()))
 
 
 @keys_group.command(
     "rotate", help="Seal every secret with the first key. Can be stopped and started again at any time."
 )
 @click.option("--batch", default=200, show_default=True, type=click.IntRange(1, 10_000), help="Rows looked at at once.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def rotate(batch: int) -> None:
     """Safe beside live traffic: a row that somebody writes meanwhile carries the new key anyway."""
     ring = get_state().keys
@@ -72,14 +72,15 @@ def rotate(batch: int) -> None:
     click.echo(f"{changed} rows are sealed with {key_id} now.")
     if unreadable:
         raise click.ClickException(
-            f"{unreadable} rows cannot be opened with any key; their users have to connect again"
+            f"{unreadable} rows cannot be opened with the keys that are configured, and were left as they are; "
+            "`flask oauth keys status` names what is missing"
         )
 
 
 @keys_group.command("drop", help="Tell whether a key may be taken out of the configuration.")
 @click.argument("key_id")
-@with_appcontext
 @report_errors
+@with_appcontext
 def drop(key_id: str) -> None:
     """Refuse while a secret still needs the key; the key itself is removed from the configuration by hand."""
     ring = get_state().keys

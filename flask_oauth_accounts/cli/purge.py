@@ -13,8 +13,8 @@ from .common import Duration, report_errors, require_accounts
 
 @click.command("purge", help="Delete old events, and rows whose user is gone.")
 @click.option("--events-older-than", type=Duration(), help="OAUTH_ACCOUNTS_EVENT_RETENTION when left out.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def purge_command(events_older_than: float | None) -> None:
     """Print what was deleted."""
     age = get_state().settings.event_retention if events_older_than is None else events_older_than

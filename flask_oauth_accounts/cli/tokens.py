@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
-from ..errors import OAuthError
+from ..errors import OAuthError, SealedValueError, StorageUnavailable, UnknownProviderError
 from ..protocols import Event
 from ..registry import get_state
-from ..tokens import StoredToken
+from ..tokens import Protocol, StoredToken
 from .common import Duration, format_time, report_errors, require_accounts, show_table
-
-_PROTOCOLS = ("oauth2", "oauth1")
 
 
 @click.group("tokens", help="Stored tokens of the users.")
@@ -24,12 +23,25 @@ def tokens_group() -> None:
     """Group of the commands below."""
 
 
-def _find(name: str | None, user: str | None, status: str | None = None, **query: Any) -> Iterator[StoredToken]:
+def _find(
+    name: str | None,
+    user: str | None,
+    status: str | None = None,
+    *,
+    protocols: Iterable[Protocol] = ("oauth2", "oauth1"),
+    **query: Any,
+) -> Iterator[StoredToken]:
     store = require_accounts().store
-    user_id = None if user is None else store.read_user_id(user)
-    protocols = ("oauth2",) if "expiring_before" in query else _PROTOCOLS
+    user_id = None if user is None else _read_user_id(store, user)
     for protocol in protocols:
         yield from store.iter_tokens(protocol=protocol, status=status, name=name, user_id=user_id, **query)
+
+
+def _read_user_id(store: Any, text: str) -> Any:
+    try:
+        return store.read_user_id(text)
+    except StorageUnavailable:
+        raise click.BadParameter(f"{text!r} can be no user id here", param_hint="--user") from None
 
 
 @tokens_group.command("list", help="List stored tokens and how they are.")
@@ -37,8 +49,8 @@ def _find(name: str | None, user: str | None, status: str | None = None, **query
 @click.option("--user", help="Only this user, by id.")
 @click.option("--status", type=click.Choice(["active", "reauth_required", "revoked"]), help="Only this status.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def list_tokens(name: str | None, user: str | None, status: str | None, as_json: bool) -> None:
     """Print one line for each token."""
     vault = require_accounts().vault
@@ -82,63 +94,79 @@ def list_tokens(name: str | None, user: str | None, status: str | None, as_json:
 )
 @click.option("--name", help="Only this client.")
 @click.option("--user", help="Only this user, by id.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def refresh_tokens(expiring_within: float | None, idle: float | None, name: str | None, user: str | None) -> None:
     """Exit with 1 if a refresh has failed; the others are done all the same."""
     if expiring_within is None and idle is None and name is None and user is None:
         raise click.UsageError("say which tokens: --expiring-within, --idle, --name or --user")
-    now = time.time()
-    # The database finds those that expire by an index; who has been idle has to be looked for.
-    soon = {"expiring_before": now + expiring_within} if expiring_within is not None and idle is None else {}
-    found = (
-        stored
-        for stored in _find(name, user, "active", **soon)
-        if stored.protocol == "oauth2" and _is_wanted(stored, now, expiring_within, idle)
-    )
+    selection = _Selection(time.time(), expiring_within, idle)
     counts = {"refreshed": 0, "failed": 0}
-    with click.progressbar(found, label="tokens", show_pos=True) as bar:  # read in batches: nobody counts them first
+    # Read in batches: nobody counts them first.
+    with click.progressbar(selection.find(name, user), label="tokens", show_pos=True) as bar:
         for stored in bar:
-            _refresh_one(stored, expiring_within if not _is_idle(stored, now, idle) else None, counts)
+            _refresh_one(stored, selection, counts)
     click.echo(f"{counts['refreshed']} refreshed, {counts['failed']} failed")
     if counts["failed"]:
         raise click.exceptions.Exit(1)
 
 
-def _is_idle(stored: StoredToken, now: float, idle: float | None) -> bool:
-    return idle is not None and stored.issued_at is not None and stored.issued_at <= now - idle
+@dataclass(frozen=True)
+class _Selection:
+    """Which tokens are refreshed: all that are found, where there is neither rule.
+
+    :ivar now: seconds since the epoch.
+    :ivar within: those that expire within so many seconds.
+    :ivar idle: those that were not renewed for so many seconds.
+    """
+
+    now: float
+    within: float | None
+    idle: float | None
+
+    def find(self, name: str | None, user: str | None) -> Iterator[StoredToken]:
+        # The database finds those that expire by an index; who has been idle has to be looked for.
+        soon = {"expiring_before": self.now + self.within} if self.within is not None and self.idle is None else {}
+        return filter(self.holds, _find(name, user, "active", protocols=("oauth2",), **soon))
+
+    def holds(self, stored: StoredToken) -> bool:
+        if not stored.unreadable and not stored.token.get("refresh_token"):
+            return False
+        if self.within is None and self.idle is None:
+            return True
+        soon = self.within is not None and stored.expires_at is not None and stored.expires_at <= self.now + self.within
+        return soon or self.is_idle(stored)
+
+    def is_idle(self, stored: StoredToken) -> bool:
+        return self.idle is not None and stored.issued_at is not None and stored.issued_at <= self.now - self.idle
 
 
-def _is_wanted(stored: StoredToken, now: float, within: float | None, idle: float | None) -> bool:
-    if not stored.unreadable and not stored.token.get("refresh_token"):
-        return False
-    if within is None and idle is None:
-        return True
-    soon = within is not None and stored.expires_at is not None and stored.expires_at <= now + within
-    return soon or _is_idle(stored, now, idle)
-
-
-def _refresh_one(stored: StoredToken, within: float | None, counts: dict[str, int]) -> None:
-    client = get_state().oauth.create_client(stored.name)
-    place = f"{stored.name}, user {stored.user_id}"
-    if client is None:
-        click.echo(f"{place}: no client of this name is registered any more", err=True)
-        return
+def _refresh_one(stored: StoredToken, selection: _Selection, counts: dict[str, int]) -> None:
+    accounts = require_accounts()
+    within = None if selection.is_idle(stored) else selection.within
     try:
-        fresh = require_accounts().vault.refresh_now(stored, client.refresh_stored, within=within)
+        client = get_state().oauth.create_client(stored.name)
+        if client is None:
+            _complain(stored, "no client of this name is registered any more")
+            return
+        fresh = accounts.vault.refresh_now(stored, client.refresh_stored, within=within)
     except OAuthError as error:
         counts["failed"] += 1
-        click.echo(f"{place}: {error.operator_message}", err=True)
+        _complain(stored, accounts.store.explain_unreadable(stored) or str(error))
         return
     counts["refreshed"] += fresh.version != stored.version
+
+
+def _complain(stored: StoredToken, reason: str) -> None:
+    click.echo(f"{stored.name}, user {stored.user_id}: {reason}", err=True)
 
 
 @tokens_group.command("revoke", help="Revoke grants at the provider and mark them here; the connection stays visible.")
 @click.option("--name", help="Only this client.")
 @click.option("--user", help="Only this user, by id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@with_appcontext
 @report_errors
+@with_appcontext
 def revoke_tokens(name: str | None, user: str | None, yes: bool) -> None:
     """Exit with 1 if a provider did not revoke; those rows are left as they are."""
     if name is None and user is None:
@@ -153,20 +181,32 @@ def revoke_tokens(name: str | None, user: str | None, yes: bool) -> None:
 
 
 def _revoke_one(stored: StoredToken) -> bool | None:
-    accounts = require_accounts()
-    client = get_state().oauth.create_client(stored.name)
-    result: bool | None = None
-    error: str | None = None
+    store = require_accounts().store
+    result: bool | None = False
+    error: OAuthError | None = None
     try:
-        if client is not None and not stored.unreadable:
-            result = client.revoke_token(stored.token)
+        result = _ask_to_revoke(stored)
     except OAuthError as failure:
-        result, error = False, failure.error
-        click.echo(f"{stored.name}, user {stored.user_id}: {failure.operator_message}", err=True)
+        error = failure
+        _complain(stored, str(failure))
     if result is not False:
-        accounts.store.mark_revoked(stored)
+        store.mark_revoked(stored)
     outcome = {True: "success", False: "failure", None: "not_offered"}[result]
-    accounts.store.record(
-        Event("revoked", outcome, stored.name, stored.user_id, stored.identity_id, stored.account, error)
-    )
+    code = None if error is None else error.error
+    store.record(Event("revoked", outcome, stored.name, stored.user_id, stored.identity_id, stored.account, code))
+    return result
+
+
+def _ask_to_revoke(stored: StoredToken) -> bool | None:
+    """:return: ``True`` if the provider has ended the grant, ``None`` if it offers no way.
+
+    :raises OAuthError: if it was not asked, or did not do it.
+    """
+    client = get_state().oauth.create_client(stored.name)
+    if client is None:
+        raise UnknownProviderError(description="no client of this name is registered; register it to revoke its grants")
+    unreadable = require_accounts().store.explain_unreadable(stored)
+    if unreadable is not None:
+        raise SealedValueError(description=unreadable)
+    result: bool | None = client.revoke_token(stored.token)
     return result

@@ -57,19 +57,28 @@ class TokenTable:
         values["account"] = values.get("account") or ""
         token, unreadable = TokenDict(), False
         try:
-            for name in self.secret_names:
-                if row[name] is not None:
-                    context = create_context(self.kind, name, row["user_id"], row["name"], values["account"])
-                    token[name] = self.sealer.unseal(row[name], context)
+            token.update(self.open_secrets(row))
             for name in ("token_type", "expires_at", "scope"):
                 if row.get(name) is not None:
                     token[name] = row[name]
         except SealedValueError:
-            token, unreadable = TokenDict(), True
+            unreadable = True
         marked = (values["status"], values["last_error"]) == ("reauth_required", SealedValueError.code)
         if marked and not unreadable:
             values |= {"status": "active", "last_error": None}  # the key is back
         return StoredToken(protocol=self.protocol, token=token, unreadable=unreadable, **values)
+
+    def open_secrets(self, row: Mapping[Any, Any]) -> dict[str, str]:
+        """:return: the secrets of one row in plain text.
+
+        :raises SealedValueError: if one of them does not open.
+        """
+        secrets = {}
+        for name in self.secret_names:
+            if row[name] is not None:
+                context = create_context(self.kind, name, row["user_id"], row["name"], row["account"] or "")
+                secrets[name] = self.sealer.unseal(row[name], context)
+        return secrets
 
     def seal(self, token: Mapping[str, Any], user_id: Any, name: str, account: str) -> dict[str, str]:
         """:return: the secrets that the token has, sealed for their row."""

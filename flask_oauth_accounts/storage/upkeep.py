@@ -94,6 +94,21 @@ class UpkeepMixin(BaseStore):
                 return
             last = rows[-1]
 
+    def explain_unreadable(self, stored: StoredToken) -> str | None:
+        """:return: why the secrets of a row do not open, such as the key that is missing; ``None`` where they do."""
+        access = self.token_tables[stored.protocol]
+        rows = self._read(
+            lambda connection: (
+                connection.execute(access.select().where(access.table.c.id == stored.id)).mappings().all()
+            )
+        )
+        try:
+            for row in rows:
+                access.open_secrets(row)
+        except SealedValueError as error:
+            return error.description
+        return None
+
     def count_tokens(self, protocol: TokenProtocol) -> int:
         """:return: the number of rows with tokens of this protocol."""
         query = sa.select(sa.func.count()).select_from(self.token_tables[protocol].table)

@@ -30,6 +30,8 @@ _NONCE_BYTES = 12
 _TAG_BYTES = 16
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SEALED = re.compile(r"v1\.([A-Za-z0-9_-]{1,32})\.([A-Za-z0-9_-]+)")
+DERIVED_PREFIX = "sk-"
+"""Begins the id of a key that was derived from a ``SECRET_KEY``."""
 _INFO = b"flask_oauth_accounts sealed values v1"
 _REMEDY = 'write "<key id>:<base64url of 32 bytes>"; `flask oauth keys generate` prints one'
 
@@ -224,7 +226,7 @@ def _parse_line(number: int, line: object) -> Key:
 def _derive_key(secret: str | bytes) -> Key:
     material = secret if isinstance(secret, bytes) else _encode(secret)
     derived = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_INFO).derive(material)
-    return Key(f"sk-{hashlib.sha256(derived).hexdigest()[:8]}", derived)
+    return Key(f"{DERIVED_PREFIX}{hashlib.sha256(derived).hexdigest()[:8]}", derived)
 
 
 def _encode(text: str) -> bytes:

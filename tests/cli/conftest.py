@@ -13,8 +13,6 @@ from flask import Flask
 from flask_oauth_accounts import oauth_bp
 from flask_oauth_accounts.testing import DevProvider, oauth_login
 
-KEYS = ["k1:" + "A" * 43, "k2:" + "B" * 42 + "A"]
-
 
 class Site:
     """An application, and what runs commands on it."""

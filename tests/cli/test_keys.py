@@ -55,7 +55,15 @@ def test_status_shows_which_key_has_sealed_what(make_site: MakeSite) -> None:
     assert ["old", "opens", "12"] in lines
     gone = make_site(OAUTH_ACCOUNTS_KEYS=[NEW]).run("keys", "status", code=1).output
     assert "MISSING" in gone
-    assert "OAUTH_ACCOUNTS_KEYS" in gone
+    assert "12 stored secrets need the key old, which is not configured: put it back into OAUTH_ACCOUNTS_KEYS" in gone
+
+
+def test_a_missing_derived_key_is_sent_home(make_site: MakeSite) -> None:
+    """An operator would look for a key that nobody has ever written down."""
+    fill(make_site(SECRET_KEY="one"), 1)
+    gone = make_site(SECRET_KEY="two").run("keys", "status", code=1).output
+    assert "put the SECRET_KEY that it was derived from into SECRET_KEY_FALLBACKS" in gone
+    assert "OAUTH_ACCOUNTS_KEYS" not in gone
 
 
 def test_a_rotation_leaves_nothing_sealed_with_the_old_key(make_site: MakeSite) -> None:
@@ -125,6 +133,7 @@ def test_a_secret_that_no_key_opens_is_counted_and_left(make_site: MakeSite) -> 
     output = rotated.run("keys", "rotate", code=1).output
     assert "4 rows are sealed with new" in output
     assert "2 rows cannot be opened" in output
+    assert "connect again" not in output, "they open again with their key"
     assert lost.load(1).token["access_token"] == "a1-0"
 
 

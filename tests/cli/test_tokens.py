@@ -11,6 +11,7 @@ import pytest
 from flask_oauth_accounts.testing import DevProvider
 
 MakeSite = Callable[..., Any]
+KEYS = ["k1:" + "A" * 43, "k2:" + "B" * 42 + "A"]
 
 
 def test_tokens_are_listed_with_their_health(site: Any) -> None:
@@ -36,9 +37,13 @@ def test_tokens_are_listed_with_their_health(site: Any) -> None:
     assert values[0].keys() >= {"id", "account", "state", "expires_at", "retry_at", "last_error", "scope"}
 
 
-def test_a_user_id_that_can_be_none_is_said(site: Any) -> None:
-    """A typing error would end in a traceback."""
-    assert "user id" in site.run("tokens", "list", "--user", "x7", code=1).output
+@pytest.mark.parametrize("user", ["x7", "99999999999999999999", "-99999999999999999999"])
+@pytest.mark.parametrize("command", ["list", "refresh", "revoke"])
+def test_a_user_id_that_can_be_none_is_said(site: Any, command: str, user: str) -> None:
+    """A typing error would end in a traceback, or be taken for a fault of the database."""
+    output = site.run("tokens", command, "--user", user, code=2).output
+    assert "--user" in output
+    assert "can be no user id" in output
 
 
 def test_only_tokens_that_expire_soon_are_refreshed(site: Any, provider: DevProvider) -> None:
@@ -101,6 +106,19 @@ def test_a_token_of_a_client_that_is_gone_is_named(make_site: MakeSite) -> None:
     assert "two, user 1: no client of this name" in output
 
 
+def test_one_start_with_a_wrong_key_costs_no_later_refresh(make_site: MakeSite) -> None:
+    """The cron job would pass over these tokens for ever, and report success."""
+    site = make_site(OAUTH_ACCOUNTS_KEYS=[KEYS[0]])
+    site.log_in()
+    refused = make_site(OAUTH_ACCOUNTS_KEYS=[KEYS[1]]).run("tokens", "refresh", "--expiring-within", "2h", code=1)
+    assert "sealed with the key 'k1', which is gone" in refused.output
+    assert "send the user" not in refused.output
+    assert len(site.run("tokens", "list", "--status", "active").output.splitlines()) == 2
+    assert len(site.run("tokens", "list", "--status", "reauth_required").output.splitlines()) == 1
+    assert "1 refreshed, 0 failed" in site.run("tokens", "refresh", "--expiring-within", "2h").output
+    assert site.load().last_error is None
+
+
 def test_a_refresh_of_everything_has_to_be_meant(site: Any) -> None:
     """A slip would refresh the tokens of all users at once."""
     assert "--expiring-within" in site.run("tokens", "refresh", code=2).output
@@ -133,6 +151,23 @@ def test_a_revocation_that_fails_leaves_the_row(site: Any, provider: DevProvider
     assert site.load().token["access_token"]
     provider.clear_faults()
     assert "1 revoked" in site.run("tokens", "revoke", "--name", "two", "--yes").output
+
+
+def test_a_grant_that_cannot_be_revoked_now_is_left(make_site: MakeSite, provider: DevProvider) -> None:
+    """The token would be destroyed here and live on at the provider, while the command reports success."""
+    site = make_site(OAUTH_ACCOUNTS_KEYS=[KEYS[0]])
+    site.log_in()
+    without_key = make_site(OAUTH_ACCOUNTS_KEYS=[KEYS[1]])
+    without_client = make_site(OAUTH_ACCOUNTS_KEYS=[KEYS[0]], OAUTH_ACCOUNTS_PROVIDERS="one,three")
+    for broken, reason in ((without_key, "the key 'k1', which is gone"), (without_client, "no client of this name")):
+        output = broken.run("tokens", "revoke", "--name", "two", "--yes", code=1).output
+        assert "0 revoked, 0 not offered, 1 failed" in output
+        assert reason in output
+        assert site.load().token["refresh_token"]
+    with site.app.app_context():
+        assert {item.event.outcome for item in site.accounts.store.list_events(kind="revoked")} == {"failure"}
+    assert "1 revoked" in site.run("tokens", "revoke", "--name", "two", "--yes").output
+    assert provider.count("/oauth2/revoke", status=200) > 0
 
 
 def test_a_provider_without_revocation_is_told_apart(site: Any) -> None:
