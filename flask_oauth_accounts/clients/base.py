@@ -13,6 +13,7 @@ from ..config import parse_list
 from ..errors import ConfigurationError
 from ..providers import AppleKey, Preset, account_issuer, decide_email_trust
 from ..tokens import hide, join_scope, parse_scope
+from .http_options import check_oauth1_options, split_oauth2_options
 from .merging import Registration
 from .names import METADATA_NAMES, config_key
 
@@ -229,6 +230,7 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
         **addresses,
     )
     _check_urls(config)
+    _check_token_requests(config)
     for host in config.allowed_hosts:
         split_allowed_host(name, host)
     return config
@@ -310,6 +312,13 @@ def _check_client_kwargs(name: str, kwargs: Mapping[str, Any], *, oauth1: bool) 
         value = kwargs.get(key)
         if value is not None and not (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
             raise ConfigurationError(f"{where}: {key!r} must be {wanted}", provider=name)
+
+
+def _check_token_requests(config: ClientConfig) -> None:
+    """Refuse what :mod:`.http_options` does not let pass, before anybody logs in."""
+    check = check_oauth1_options if config.is_oauth1 else split_oauth2_options
+    for key in ("access_token_params", "request_token_params" if config.is_oauth1 else "refresh_token_params"):
+        check(getattr(config, key), where=config_key(config.name, key), provider=config.name)
 
 
 def _check_urls(config: ClientConfig) -> None:

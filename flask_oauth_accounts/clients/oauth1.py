@@ -19,6 +19,7 @@ from ..errors import (
 from ..protocols import Clock
 from ..tokens import MAX_TOKEN_LENGTH, TokenDict
 from .base import ClientConfig, config_key
+from .http_options import check_oauth1_options
 from .sessions import OAuth1ClientSession
 from .signing import load_rsa_key
 from .transport import Transport, check_status, parse_form_or_json
@@ -34,7 +35,6 @@ _SIGNATURE_METHODS = (
 )
 _SIGNATURE_TYPES = {"HEADER": "AUTH_HEADER", "AUTH_HEADER": "AUTH_HEADER", "QUERY": "QUERY", "BODY": "BODY"}
 _SESSION_KWARGS = ("realm", "force_include_body")
-_NOT_OURS = ("url", "method", "auth", "allow_redirects", "stream")
 
 
 class OAuth1Client:
@@ -101,10 +101,7 @@ class OAuth1Client:
         :raises ProviderUnavailable: if there is no answer.
         """
         kwargs = {**self.config.request_token_params, **request_kwargs}
-        realm = kwargs.pop("realm", None)
         session = self.create_session(callback_uri=redirect_uri or "oob")
-        if realm is not None:
-            session.auth.client.realm = realm
         token = self._fetch(session, self.config.require("request_token_url"), kwargs)
         if str(token.get("oauth_callback_confirmed")).lower() != "true":
             raise ProviderResponseError(
@@ -145,9 +142,11 @@ class OAuth1Client:
 
     def _fetch(self, session: OAuth1ClientSession, url: str, kwargs: dict[str, Any]) -> TokenDict:
         name = self.config.name
+        check_oauth1_options(kwargs, where=f"the token request of {name}", provider=name)
         method = kwargs.pop("method", "POST")
-        for key in _NOT_OURS:
-            kwargs.pop(key, None)
+        realm = kwargs.pop("realm", None)
+        if realm is not None:
+            session.auth.client.realm = realm
         response = self.transport.fetch(method, url, session=session, **kwargs)
         response = session.hooks_by_type.response("access_token_response", response)
         check_status(response, name)

@@ -24,6 +24,7 @@ from ..tokens import Secret, TokenDict, is_bearer, parse_token_answer
 from .answers import hide_sent
 from .authentication import authenticate
 from .base import ClientConfig, config_key
+from .http_options import split_oauth2_options
 from .openid import OpenIDSupport
 from .pkce import create_code_challenge
 from .sessions import OAuth2ClientSession
@@ -126,7 +127,8 @@ class OAuth2Client:
         """Ask the token endpoint for a token (RFC 6749 sections 4.1.3, 4.3.2 and 4.4.2).
 
         :param grant_type: ``authorization_code``, ``client_credentials``, ``password`` or an extension's.
-        :param body: the grant's own parameters, over ``access_token_params``.
+        :param body: the grant's own parameters, over ``access_token_params``; ``headers``, ``timeout``, ``verify``,
+            ``cert``, ``proxies``, ``cookies`` and ``auth`` are those of the HTTP request.
         :return: the checked token.
         :raises TokenRequestError: if the provider refuses; its ``error`` is RFC 6749's.
         :raises InvalidClientError: if the provider does not accept this client.
@@ -159,22 +161,25 @@ class OAuth2Client:
         return self._post_token(url, form, "refresh_token")
 
     def _post_token(self, url: str, form: dict[str, Any], kind: str) -> TokenDict:
-        session = self.create_session()
-        response = self._post(url, form, session, request_hook=f"{kind}_request")
+        session, name = self.create_session(), self.config.name
+        options, form = split_oauth2_options(form, where=f"the token request of {name}", provider=name)
+        response = self._post(url, form, session, request_hook=f"{kind}_request", **options)
         response = session.hooks_by_type.response(f"{kind}_response", response)
         payload = self._read_answer(response)
-        return parse_token_answer(payload, now=self.clock(), provider=self.config.name)
+        return parse_token_answer(payload, now=self.clock(), provider=name)
 
     def _post(
-        self, url: str, form: Mapping[str, Any], session: OAuth2ClientSession, *, request_hook: str
+        self, url: str, form: Mapping[str, Any], session: OAuth2ClientSession, *, request_hook: str, **options: Any
     ) -> requests.Response:
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8"}
         body = {key: value for key, value in form.items() if value is not None}
-        authenticate(self.config, body, headers, audience=url, now=self.clock())
+        if "auth" not in options:
+            authenticate(self.config, body, headers, audience=url, now=self.clock())
+        headers.update(options.pop("headers", {}))
         # As text, the form in which hooks written for other clients expect it.
         form_body = Secret(urlencode(body, doseq=True))
         url, headers, data = session.hooks_by_type.request(request_hook, url, headers, form_body)
-        return self.transport.fetch("POST", url, session=session, headers=headers, data=data)
+        return self.transport.fetch("POST", url, session=session, headers=headers, data=data, **options)
 
     def _read_answer(self, response: requests.Response) -> object:
         name = self.config.name
@@ -248,11 +253,22 @@ class OAuth2Client:
             raise ProviderResponseError(description="the introspection has no 'active'", provider=self.config.name)
         return dict(payload)
 
-    def fetch_userinfo(self, token: Mapping[str, Any], *, subject: str | None = None) -> UserInfo:
+    def fetch_userinfo(
+        self,
+        token: Mapping[str, Any],
+        *,
+        subject: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | tuple[float, float] | None = None,
+    ) -> UserInfo:
         """Ask who the token speaks for (OpenID Connect Core section 5.3).
 
         :param token: with ``access_token``.
         :param subject: ``sub`` of the ID token, which the answer must repeat.
+        :param params: of the query, over ``userinfo_params``.
+        :param headers: over those that the provider's API asks for.
+        :param timeout: seconds to wait, one number or the pair.
         :raises ConfigurationError: if no userinfo endpoint is known.
         :raises InvalidTokenError: if the provider does not accept the token.
         :raises ProviderResponseError: if the answer makes no sense.
@@ -260,12 +276,13 @@ class OAuth2Client:
         """
         endpoint = self.require_endpoint("userinfo_endpoint", "userinfo_endpoint")
         url = urljoin(self.config.api_base_url or "", endpoint)
-        headers = {"Accept": "application/json", **self.api_headers()}
+        headers = {"Accept": "application/json", **self.api_headers(), **(headers or {})}
+        query = {**self._userinfo_query(), **(params or {})}
         session = self.create_session(token)
         preset = self.config.preset
         usual = preset.userinfo_method if preset is not None else "GET"
         method = str(self.config.userinfo_params.get("method", usual))
-        response = self.transport.fetch(method, url, session=session, headers=headers, params=self._userinfo_query())
+        response = self.transport.fetch(method, url, session=session, headers=headers, params=query, timeout=timeout)
         return self.openid.read_userinfo(response, subject=subject)
 
     def _userinfo_query(self) -> dict[str, Any]:

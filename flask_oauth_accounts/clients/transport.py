@@ -201,19 +201,16 @@ class Transport:
         url: str,
         *,
         session: requests.Session | None = None,
-        headers: Mapping[str, str] | None = None,
-        data: Any = None,
-        auth: Any = None,
-        params: Any = None,
-        json: Any = None,
         max_bytes: int = PROTOCOL_BYTES,
         timeout: float | tuple[float, float] | None = None,
+        **options: Any,
     ) -> requests.Response:
         """Ask a protocol endpoint: the whole answer, in time, in bounds, and from that very address.
 
         :param session: one made ready by :meth:`prepare`; a plain one when left out.
         :param max_bytes: greatest body after decompression.
         :param timeout: seconds to wait, one number or the pair.
+        :param options: further keywords of the session's ``request``.
         :return: the response with its body read; its status may be an error, but never a redirect.
         :raises ProviderUnavailable: unreachable or too slow.
         :raises ProviderResponseError: broken, too large, or a redirect.
@@ -221,9 +218,7 @@ class Transport:
         """
         with self.exchange(max_bytes=max_bytes, timeout=timeout) as exchange:
             exchange.url = url
-            response = (session or self.create_session()).request(
-                method, url, headers=headers, data=data, auth=auth, params=params, json=json, allow_redirects=False
-            )  # fmt: skip
+            response = (session or self.create_session()).request(method, url, allow_redirects=False, **options)
         if 300 <= response.status_code < 400:
             raise ProviderResponseError(
                 description=f"{place_of(url)} answered {response.status_code}; a protocol endpoint may not redirect",
