@@ -73,17 +73,27 @@ class RemoteApp(Logins):
         claims = token.get("userinfo")
         return claims if isinstance(claims, UserInfo) else None
 
-    def userinfo(self, **kwargs: Any) -> UserInfo:
+    def userinfo(
+        self,
+        token: Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | tuple[float, float] | None = None,
+    ) -> UserInfo:
         """Ask the userinfo endpoint.
 
-        :param kwargs: of :meth:`request`, ``token`` among them.
+        :param token: to ask with; the current user's when left out.
+        :param params: of the query.
+        :param headers: further ones.
+        :param timeout: seconds to wait, one number or the pair of connect and read.
         :return: the raw claims.
         :raises OAuthError: if there is no such endpoint, or the provider does not say.
         """
-        token = kwargs.pop("token", None)
+        options = {"params": params, "headers": headers, "timeout": timeout}
         if token is not None:
-            return self._fetch_profile(self._refresh_given(TokenDict(token)), None)
-        return self._ask(lambda usable, source: self._fetch_profile(usable, None))
+            return self._fetch_profile(self._refresh_given(TokenDict(token)), None, **options)
+        return self._ask(lambda usable, source: self._fetch_profile(usable, None, **options))
 
     def _identify(self, token: TokenDict, claims: UserInfo | None, extra: Mapping[str, Any]) -> Identity:
         source = self.preset.identity_source if self.preset else "userinfo"
@@ -122,5 +132,5 @@ class RemoteApp(Logins):
     def _identity_issuer(self, claims: UserInfo | None) -> str | None:
         return self._config.account_issuer
 
-    def _fetch_profile(self, token: TokenDict, claims: UserInfo | None) -> UserInfo:
+    def _fetch_profile(self, token: TokenDict, claims: UserInfo | None, **options: Any) -> UserInfo:
         raise NotImplementedError

@@ -170,10 +170,10 @@ class OAuth1App(RemoteApp):
     def _send(self, method: str, url: str, token: TokenDict | None, **kwargs: Any) -> requests.Response:
         return self._client.request(method, url, token, **kwargs)
 
-    def _fetch_profile(self, token: TokenDict, claims: UserInfo | None) -> UserInfo:
+    def _fetch_profile(self, token: TokenDict, claims: UserInfo | None, **options: Any) -> UserInfo:
         url = self.resolve_url(str(self._config.require("userinfo_endpoint")))
-        headers = {"Accept": "application/json", **self._api_headers(None)}
-        response = self._send("GET", url, token, headers=headers)
+        options["headers"] = {"Accept": "application/json", **self._api_headers(options.get("headers"))}
+        response = self._send("GET", url, token, **options)
         check_status(response, self.name)
         if response.status_code in (401, 403):
             raise InvalidTokenError(

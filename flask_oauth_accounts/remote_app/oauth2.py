@@ -230,9 +230,9 @@ class OAuth2App(LogoutMixin, RenewalMixin):
     def _has_userinfo(self) -> bool:
         return bool(self._client.find_endpoint("userinfo_endpoint", "userinfo_endpoint"))
 
-    def _fetch_profile(self, token: TokenDict, claims: UserInfo | None) -> UserInfo:
+    def _fetch_profile(self, token: TokenDict, claims: UserInfo | None, **options: Any) -> UserInfo:
         subject = claims.get("sub") if claims is not None else None
-        return self._client.fetch_userinfo(token, subject=subject if isinstance(subject, str) else None)
+        return self._client.fetch_userinfo(token, subject=subject if isinstance(subject, str) else None, **options)
 
     def _identity_issuer(self, claims: UserInfo | None) -> str | None:
         openid = self._client.openid

@@ -542,6 +542,25 @@ def test_e12_profiles_without_a_subject(app: Flask, stub: Any, answer: Any) -> N
         client.profile()
 
 
+@pytest.mark.parametrize("kind", ["oauth1", "oauth2"])
+def test_userinfo_with_parameters_and_headers(app: Flask, stub: Any, kind: str) -> None:
+    """A provider that gives only the fields that are asked for, as Facebook, would answer with next to nothing."""
+    arguments = getattr(stub, kind)(userinfo_endpoint=f"{stub.url}/api/me", client_kwargs={"headers": {"X-A": "1"}})
+    client = OAuth(app).register("dev", **arguments)
+    stub.answers["/api/me"] = {"id": "7"}
+    with app.test_request_context():
+        client.token = {**TOKEN, **TOKEN1}
+        options = {"params": {"fields": "id,email"}, "headers": {"X-Tenant": "7"}, "timeout": 5}
+        for call in ({}, {"token": {**TOKEN, **TOKEN1}}):
+            assert client.userinfo(**call, **options)["id"] == "7"
+        with pytest.raises(TypeError, match="verify"):
+            client.userinfo(verify=False)
+    for seen in stub.find("/api/me"):
+        assert seen.query == {"fields": "id,email"}
+        assert (seen.headers["x-tenant"], seen.headers["x-a"]) == ("7", "1")
+        assert seen.headers["accept"] == "application/json"
+
+
 def test_userinfo_refusals(app: Flask, stub: Any) -> None:
     """I11: a refused token would look like a broken provider."""
     client = OAuth(app).register("dev", **stub.oauth2(userinfo_endpoint=f"{stub.url}/api/me"))
