@@ -44,7 +44,6 @@ _ARGUMENTS = frozenset(CONFIG_KEYS) | frozenset(
         "client_cls",
         "issuer_aliases",
         "userinfo_params",
-        "token_response_identity",
     ]
 )
 

@@ -193,6 +193,8 @@ class ProviderSettings:
     :ivar reuse_detection: a refresh token that was exchanged already revokes its whole grant (RFC 9700 section 4.14.2).
     :ivar rotation_grace: so long after an exchange the old refresh token gets the very same answer again.
     :ivar token_delay: the token endpoint does its work, then waits so long before it answers.
+    :ivar code_lifetime: of authorization codes.
+    :ivar id_token_lifetime: of ID tokens.
     :ivar require_pkce: refuse authorization requests without ``code_challenge``; public clients always need it.
     :ivar granted_scope: consent covers no more than these; everything asked for when ``None``.
     :ivar issue_refresh_tokens: whether codes and passwords give a refresh token.
