@@ -1,7 +1,7 @@
 """One place where everything that goes wrong in a view becomes a page, a problem document and a line in the log.
 
-Never a 500: the visitor reads what happened and how to go on, the operator reads which provider, which code, and
-what to mend. Nothing of this needs the database or the cache, for they may be what is broken.
+Never a 500: the visitor reads what happened and how to go on (:mod:`.error_pages`), the operator reads which provider,
+which code, and what to mend.
 """
 
 from __future__ import annotations
@@ -9,22 +9,18 @@ from __future__ import annotations
 import logging
 import math
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, request, session, url_for
-from markupsafe import escape
+from flask import Blueprint, Response, current_app, request, session
 from werkzeug.exceptions import HTTPException
 
 from ..errors import (
-    AuthorizationDeniedError,
     CallbackError,
     ConfigurationError,
     CsrfError,
-    EmailTakenError,
     OAuthError,
     ProviderUnavailable,
-    ReauthorizationRequired,
     StorageUnavailable,
     TokenError,
     UnknownProviderError,
@@ -34,37 +30,15 @@ from ..protocols import Event
 from ..registry import get_state
 from ..remote_app.adapters import find_current_user
 from ..signals import login_failed
-from . import links
-from .context import create_page_context, describe_provider, list_providers, render
+from .error_pages import PageError, PageUnavailableError, find_endpoint, is_login_step, list_links, render_error
 from .guards import LoginRequiredError
 from .negotiation import create_problem, error_code, wants_json
-from .words import mark, translate
 
 logger = logging.getLogger(__name__)
 
-_FLOW_ENDPOINTS = frozenset({"login", "authorize", "connect", "reconnect", "resolve"})
 _STORAGE_PACKAGES = frozenset(
     {"sqlalchemy", "sqlite3", "redis", "pymemcache", "pylibmc", "cachelib", "psycopg", "pymysql"}
 )
-
-
-class PageError(OAuthError):
-    """An HTTP error that is not about OAuth: a page that does not exist, a request that nobody can read.
-
-    :param status: of the answer.
-    """
-
-    code = "bad_request"
-    status = 400
-    visitor = "This request could not be understood."
-
-    def __init__(self, status: int) -> None:
-        super().__init__()
-        self.status = status
-
-    @property
-    def visitor_message(self) -> str:
-        return mark("This page does not exist.") if self.status == 404 else self.visitor
 
 
 class InternalError(OAuthError):
@@ -73,14 +47,6 @@ class InternalError(OAuthError):
     code = "internal_error"
     status = 503
     visitor = "Something on our side went wrong. Please try again in a few minutes."
-
-
-@dataclass(frozen=True)
-class _WayOn:
-    """:ivar url: where the main button of an error page leads, ``None`` where nothing can be tried again."""
-
-    url: str | None
-    label: str
 
 
 def register_error_handlers(blueprint: Blueprint) -> None:
@@ -111,7 +77,7 @@ def answer_error(error: OAuthError) -> Response:
     report_error(error)
     status = decide_status(error)
     json = wants_json()
-    response = create_problem(error, status=status, **_list_links(error)) if json else _render_page(error, status)
+    response = create_problem(error, status=status, **list_links(error)) if json else render_error(error, status)
     if isinstance(error, ProviderUnavailable) and error.retry_after:
         response.headers["Retry-After"] = str(math.ceil(error.retry_after))
     return response
@@ -124,10 +90,7 @@ def report_error(error: OAuthError) -> None:
     """
     error.provider = error.provider or _known_name()
     _log(error, decide_status(error))
-    if _endpoint() in _FLOW_ENDPOINTS and not isinstance(error, (UnknownProviderError, LoginRequiredError, PageError)):
-        user = _find_user()
-        _announce(error, user)
-        _record(error, user)
+    _tell(error)
 
 
 def _answer_http_error(error: HTTPException) -> Any:
@@ -135,22 +98,36 @@ def _answer_http_error(error: HTTPException) -> Any:
         return error
     if type(error).__module__.startswith("flask_wtf"):
         return answer_error(CsrfError())
-    response = answer_error(PageError(error.code if error.code < 500 else 503))
-    for header, value in error.get_headers():
-        if header in ("Allow", "Retry-After"):
-            response.headers[header] = value
+    words = f"{error.code} {error.name}: {error.description}"
+    response = answer_error(PageError(error.code, words) if error.code < 500 else PageUnavailableError(503, words))
+    response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response
 
 
-def _answer_unexpected(error: Exception) -> Response:
-    """Exception texts of databases and hooks may hold what they worked on; only the type and the place are logged."""
+def _answer_unexpected(error: Exception) -> Any:
+    """Exception texts of databases and hooks may hold what they worked on; only the type and the place are logged.
+
+    What the application has foreseen by an error handler of its own is answered by that, as on its other pages.
+    """
     if is_storage_fault(error):
         known: OAuthError = StorageUnavailable(description=f"the database or the cache failed: {type(error).__name__}")
     else:
-        known = InternalError(description=f"{type(error).__name__} was raised in a view or a hook")
+        description = f"{type(error).__name__} was raised in a view or a hook"
+        known = InternalError(description=description, provider=_known_name())
+        handler = _find_own_handler(error)
+        if handler is not None:
+            _tell(known)
+            return current_app.ensure_sync(handler)(error)
         logger.error("%s\n%s", known.description, "".join(traceback.format_tb(error.__traceback__)).rstrip())
     known.__cause__ = error
     return answer_error(known)
+
+
+def _find_own_handler(error: Exception) -> Callable[..., Any] | None:
+    """What the application has registered for the exception's class; one for all exceptions foresees nothing."""
+    handlers = current_app.error_handler_spec[None][None]
+    classes = (cls for cls in type(error).__mro__ if cls not in (Exception, BaseException))
+    return next((handlers[cls] for cls in classes if cls in handlers), None)
 
 
 def is_storage_fault(error: Exception) -> bool:
@@ -164,22 +141,26 @@ def _known_name() -> str | None:
     return name if name in get_state().oauth.list_names() else None
 
 
-def _endpoint() -> str:
-    return (request.endpoint or "").rpartition(".")[2]
-
-
 def _log(error: OAuthError, status: int) -> None:
     ours = isinstance(error, (ConfigurationError, StorageUnavailable, InternalError))
     level = logging.ERROR if ours else logging.WARNING if status >= 500 else logging.INFO
     logger.log(
         level,
         "%s failed: provider=%s code=%s status=%s: %s",
-        _endpoint(),
+        find_endpoint(),
         clean_text(error.provider, 80) or "-",
         error_code(error),
         status,
         clean_text(error, 500),
     )
+
+
+def _tell(error: OAuthError) -> None:
+    """Tell those who listen that a login has failed; what is no login, or no failure of one, is not told."""
+    if is_login_step() and not isinstance(error, (UnknownProviderError, LoginRequiredError, PageError)):
+        user = _find_user()
+        _announce(error, user)
+        _record(error, user)
 
 
 def _find_user() -> Any:
@@ -207,92 +188,10 @@ def _record(error: OAuthError, user: Any) -> None:
     if user is None or isinstance(error, (CallbackError, CsrfError)) or is_storage_fault(error):
         return
     accounts = get_state().accounts
-    kind = _endpoint() if _endpoint() in ("connect", "reconnect") else "login"
+    kind = find_endpoint() if find_endpoint() in ("connect", "reconnect") else "login"
     try:
         accounts.store.record(
             Event(kind, "failed", error.provider or "", accounts.identify(user), error=error_code(error))
         )
     except Exception as fault:
         logger.error("the failure was not recorded: %s", type(fault).__name__)  # noqa: TRY400
-
-
-def _list_links(error: OAuthError) -> dict[str, str | None]:
-    if isinstance(error, LoginRequiredError):
-        return {"login_url": url_for(".login_page")}
-    if isinstance(error, ReauthorizationRequired):
-        return {"reconnect_url": error.url}
-    if isinstance(error, EmailTakenError) and links.is_waiting():
-        return {"resolve_url": url_for(".resolve")}
-    return {}
-
-
-def _choose_title(error: OAuthError, status: int) -> str:
-    if isinstance(error, AuthorizationDeniedError) and status == 403:
-        return translate("Nothing was changed")
-    if isinstance(error, (CallbackError, CsrfError)):
-        return translate("Please start again")
-    if isinstance(error, ReauthorizationRequired):
-        return translate("Please connect again")
-    titles = {
-        400: mark("That did not work"),
-        401: mark("Please sign in"),
-        403: mark("That is not possible"),
-        404: mark("Not found"),
-        405: mark("That did not work"),
-        409: mark("That is not possible"),
-        502: mark("The service has a problem"),
-        503: mark("We have a problem"),
-        504: mark("The service does not answer"),
-    }
-    return translate(titles.get(status, mark("That did not work")))
-
-
-def _choose_way_on(error: OAuthError, name: str | None) -> _WayOn:
-    logged_in = "_user_id" in session
-    if isinstance(error, ReauthorizationRequired) and error.url:
-        return _WayOn(error.url, translate("Connect again"))
-    if logged_in:
-        return _WayOn(url_for(".accounts"), translate("Your connected accounts"))
-    if name is not None and _endpoint() in _FLOW_ENDPOINTS:
-        return _WayOn(url_for(".login", name=name), translate("Try again"))
-    return _WayOn(url_for(".login_page"), translate("Sign in"))
-
-
-def _render_page(error: OAuthError, status: int) -> Response:
-    name = error.provider
-    way_on = _choose_way_on(error, name)
-    others = [] if "_user_id" in session or isinstance(error, PageError) else list_providers(without=name)
-    values = {
-        "title": _choose_title(error, status),
-        "provider": describe_provider(name) if name else None,
-        "message": translate(error.visitor_message),
-        "said": _quote(error),
-        "code": error_code(error),
-        "status": status,
-        "retry_url": way_on.url,
-        "retry_label": way_on.label,
-        "providers": others,
-    }
-    return make_response(_render_without_fail(values), status)
-
-
-def _quote(error: OAuthError) -> str | None:
-    """What the provider said, shown as text: only where the state was valid, for such an error is raised after it."""
-    if not isinstance(error, AuthorizationDeniedError) or error.error == "access_denied":
-        return None
-    return clean_text(error.description) or None
-
-
-def _render_without_fail(values: dict[str, Any]) -> str:
-    """Context processors may ask the database, as Flask-Login's does; where they fail, the page goes without them."""
-    try:
-        return render("error.html", **values)
-    except Exception as fault:
-        logger.warning("error.html could not be rendered as usual: %s", type(fault).__name__)
-    try:
-        template = current_app.jinja_env.get_template("oauth_accounts/error.html")
-        return template.render(**create_page_context(), **values)
-    except Exception as fault:
-        logger.error("error.html could not be rendered at all: %s", type(fault).__name__)  # noqa: TRY400
-        title, message = escape(values["title"]), escape(values["message"])
-        return f'<!doctype html><html lang="en"><title>{title}</title><h1>{title}</h1><p>{message}</p></html>'
