@@ -154,6 +154,10 @@ class IdentityStore(Protocol):
         """By the user model's ``email`` or by a verified e-mail of an identity, compared without case."""
         ...
 
+    def owns_email(self, user_id: Any, email: str) -> bool:
+        """Whether this user is one of those by whom the address is taken."""
+        ...
+
 
 @dataclass(frozen=True)
 class Event:

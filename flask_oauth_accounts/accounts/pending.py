@@ -24,7 +24,6 @@ class PendingLink:
     :ivar identity: who the provider says this is.
     :ivar token: as it came from the provider.
     :ivar expires_at: seconds since the epoch.
-    :ivar can_log_in: whether the link will be a way to log in.
     """
 
     identity: Identity
@@ -32,7 +31,6 @@ class PendingLink:
     protocol: Protocol
     requested_scope: str | None
     expires_at: float
-    can_log_in: bool = True
 
     def dumps(self, sealer: Sealer, *, binding: str = "") -> str:
         """Write it down for a cache or a session: JSON, sealed as a whole, so that it can be neither read nor edited.

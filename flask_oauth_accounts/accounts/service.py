@@ -129,23 +129,42 @@ class AccountService(ConnectionKeeper):
         :param pending: from the error's ``pending``, kept for this browser only.
         :param visitor: the user who is logged in now.
         :raises ExpiredFlowError: if it has waited longer than ``OAUTH_ACCOUNTS_FLOW_LIFETIME``.
-        :raises AccountError: if the link is refused.
+        :raises EmailTakenError: if the visitor is not the one who has the address.
+        :raises AccountError: if the link is refused for another reason.
         """
+        identity = pending.identity
         if pending.expires_at <= self._clock():
-            raise ExpiredFlowError(description="the pending link had expired", provider=pending.identity.name)
-        rules = Rules.from_settings(self._settings, for_login=pending.can_log_in)
+            raise ExpiredFlowError(description="the pending link had expired", provider=identity.name)
+        if visitor.user_id is not None and not self._is_proved(pending, visitor):
+            raise EmailTakenError(
+                description="the user who is logged in does not have the e-mail address of the pending link",
+                provider=identity.name,
+            )
         return self._complete(
             _Arrival(
-                pending.identity,
+                identity,
                 TokenDict(pending.token),
                 pending.protocol,
                 pending.requested_scope,
                 CONNECT,
                 visitor,
                 None,
-                rules,
+                Rules.from_settings(self._settings),
             )
         )
+
+    def may_complete(self, pending: PendingLink, visitor: Visitor) -> bool:
+        """Whether the visitor is to be asked about a pending link: it is theirs, and has not been connected since.
+
+        :param pending: from the error's ``pending``.
+        :param visitor: the user who is logged in now.
+        """
+        return self._is_proved(pending, visitor) and self._store.find(pending.identity) is None
+
+    def _is_proved(self, pending: PendingLink, visitor: Visitor) -> bool:
+        """Whoever logs in by an older way has proved to be somebody; only the owner of the address is who was meant."""
+        email, user_id = pending.identity.email, visitor.user_id
+        return email is not None and user_id is not None and self._store.owns_email(user_id, email)
 
     def _complete(self, arrival: _Arrival) -> Outcome:
         for _ in range(_ATTEMPTS):

@@ -118,10 +118,23 @@ class AccountMixin(LoginMixin):
         no index on ``lower(email)`` can be made on every database. Where that is too long, PostgreSQL and SQLite use
         two indexes together that you add to both tables: one on ``email``, one on ``lower(email)``.
         """
+        return self._has_email(email)
+
+    def owns_email(self, user_id: Any, email: str) -> bool:
+        """Whether this user is one of those by whom the address is taken."""
+        key = self._known_user_id(user_id)
+        return key is not None and self._has_email(email, key)
+
+    def _has_email(self, email: str, user_id: Any = None) -> bool:
         c = self.identities.c
         query = sa.select(sa.literal(1)).where(same_text(c.email, email), c.email_verified.is_(True)).limit(1)
+        if user_id is not None:
+            query = query.where(c.user_id == user_id)
         return self._read(
-            lambda connection: self.users.has_email(connection, email) or connection.execute(query).first() is not None
+            lambda connection: (
+                self.users.has_email(connection, email, user_id=user_id)
+                or connection.execute(query).first() is not None
+            )
         )
 
     def find_verified_user(self, email: str) -> Any | None:

@@ -53,11 +53,18 @@ class MemoryStore(MemoryTokenStore):
             return [row for row in self._identities.values() if row.user_id == user_id]
 
     def email_is_taken(self, email: str) -> bool:
+        return bool(self._find_owners(email))
+
+    def owns_email(self, user_id: Any, email: str) -> bool:
+        return user_id in self._find_owners(email)
+
+    def _find_owners(self, email: str) -> set[Any]:
         wanted = email.strip().lower()
         with self._lock:
-            addresses = [getattr(user, "email", None) for user in self.users.values()]
-            addresses += [r.identity.email for r in self._identities.values() if r.identity.email_verified is True]
-        return any(address and address.strip().lower() == wanted for address in addresses)
+            addresses = [(key, getattr(user, "email", None)) for key, user in self.users.items()]
+            rows = [row for row in self._identities.values() if row.identity.email_verified is True]
+            addresses += [(row.user_id, row.identity.email) for row in rows]
+        return {owner for owner, address in addresses if address and address.strip().lower() == wanted}
 
     def find_verified_user(self, email: str) -> Any | None:
         wanted = email.strip().lower()

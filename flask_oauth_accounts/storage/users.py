@@ -93,12 +93,14 @@ class Users:
         assert self._mapper is not None
         return sa.select(*what).select_from(self._mapper.selectable)
 
-    def has_email(self, connection: sa.Connection, email: str) -> bool:
-        """Whether a user has this address, compared without case."""
+    def has_email(self, connection: sa.Connection, email: str, *, user_id: Any = None) -> bool:
+        """Whether a user, or this user where one is named, has this address, compared without case."""
         columns = self._columns("email")
-        if columns is None:
+        if columns is None or self._mapper is None:
             return False
         query = self._select(sa.literal(1)).where(same_text(columns[0], email)).limit(1)
+        if user_id is not None:
+            query = query.where(self._mapper.primary_key[0] == user_id)
         return connection.execute(query).first() is not None
 
     def find_verified(self, connection: sa.Connection, email: str) -> Any | None:

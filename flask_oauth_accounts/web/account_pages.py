@@ -95,7 +95,7 @@ def profile(name: str) -> Any:
         provider=provider,
         person=PersonView(title, make_initials(title), safe_link(identity.avatar_url) if pictures else None),
         identity=identity,
-        facts=_list_facts(identity),
+        facts=list_facts(identity, email=identity.email),
         message=_take_message()[1],
         accounts_url=url_for(".accounts"),
         logout_url=url_for(".logout"),
@@ -117,11 +117,15 @@ def describe_identity(identity: Identity) -> dict[str, Any]:
     }
 
 
-def _list_facts(identity: Identity) -> list[Fact]:
+def list_facts(identity: Identity, *, email: str | None) -> list[Fact]:
+    """:return: what a provider says of an account, as far as it says anything.
+
+    :param email: the address as it is to be shown.
+    """
     facts = [
         Fact(translate("Name"), identity.display_name or ""),
         Fact(translate("User name"), identity.username or ""),
-        Fact(translate("E-mail"), identity.email or ""),
+        Fact(translate("E-mail"), email or ""),
         Fact(translate("Account number"), identity.subject),
     ]
     link = safe_link(identity.profile_url)

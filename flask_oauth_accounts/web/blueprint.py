@@ -17,6 +17,7 @@ from .context import create_stylesheet
 from .csrf import exempt_from_flask_wtf, uses_flask_wtf
 from .faults import register_error_handlers
 from .headers import create_policy, name_language, protect
+from .links import watch_logins
 from .logout import backchannel_logout, logged_out, logout
 from .narrow import narrow
 from .negotiation import PROBLEM_TYPE
@@ -55,6 +56,7 @@ def create_blueprint(
         if on_register is not None:
             on_register(app)
         watch_sessions(app)
+        watch_logins(app)
 
     @blueprint.url_value_preprocessor
     def exempt_callbacks(endpoint: str | None, values: dict[str, Any] | None) -> None:

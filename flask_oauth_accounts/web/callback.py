@@ -116,6 +116,7 @@ def _give_back(client: Any, token: Any) -> None:
 
 def _begin(outcome: Outcome, client: Any, finished: Any) -> None:
     if outcome.kind in ("connect", "reconnect"):
+        links.drop_connected(outcome.record.identity)
         put_notice(_choose_notice(outcome))
         return
     identity = outcome.record.identity
@@ -156,6 +157,9 @@ def choose_target(outcome: Outcome, name: str, next_url: str | None) -> str:
     """
     if outcome.kind in ("connect", "reconnect"):
         return next_url or url_for(".accounts")
-    if links.is_waiting():
-        return url_for(".resolve")
+    resolve_url = url_for(".resolve")
+    if links.load_link() is not None:
+        return resolve_url
+    if next_url == resolve_url:
+        next_url = check_next(links.drop_link())
     return next_url or resolve_target(get_state().settings.login_redirect, url_for(".profile", name=name))

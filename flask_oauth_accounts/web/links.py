@@ -2,21 +2,28 @@
 
 It is sealed and bound to the browser. Where the registry has a cache it lies there, and the session holds only the
 handle; else it lies in the session, if it is small enough for a cookie.
+
+It is meant for the user who has the e-mail address, and for nobody else who logs in at this browser. It ends when
+that user confirms or discards it, when its account is connected in another way, when somebody else logs in, at a
+logout, by the next conflict, and by itself after ``OAUTH_ACCOUNTS_FLOW_LIFETIME``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import secrets
 import time
 from typing import Any
 
-from flask import session
+from flask import Flask, session
+from flask_login import user_logged_in
 
-from ..accounts import PendingLink
+from ..accounts import PendingLink, Visitor
 from ..errors import SealedValueError
 from ..flow import hash_key
+from ..identity import Identity
 from ..registry import get_state
 from ..remote_app.flow_stores import browser_id
 from ..tokens import TokenDict
@@ -28,13 +35,33 @@ _COOKIE_ROOM = 1800
 """Characters that a cookie of 4 kB can spare."""
 
 
+def watch_logins(app: Flask) -> None:
+    """Look whenever somebody logs in, at our pages or at the application's own.
+
+    :param app: the application.
+    """
+    user_logged_in.connect(_drop_foreign_link, app)
+
+
+def _drop_foreign_link(sender: Flask, user: Any, **_: Any) -> None:
+    """Drop a link that is not for this user. Where that is not known it stays, for it is asked again at the end."""
+    try:
+        waiting = load_link() if LINK_KEY in session else None
+        accounts = get_state().accounts
+        if waiting is not None and not accounts.service.may_complete(waiting[0], Visitor(accounts.identify(user))):
+            drop_link()
+    except Exception as error:
+        logger.warning("whether a pending link is for the user who logs in is not known: %s", type(error).__name__)
+
+
 def keep_link(pending: PendingLink, *, next_url: str | None) -> bool:
-    """Remember a link until the visitor has proved an older way in.
+    """Remember a link until the visitor has proved an older way in; one that has waited so far gives way.
 
     :param pending: from :class:`~flask_oauth_accounts.errors.EmailTakenError`.
     :param next_url: where the visitor wanted to go.
     :return: ``False`` if it could not be kept; the visitor can still connect the account after the older login.
     """
+    drop_link()
     binding = hash_key(browser_id(session, create=True) or "")
     entry: dict[str, Any] = {"until": int(pending.expires_at), "next": next_url}
     cache = _cache()
@@ -98,16 +125,27 @@ def load_link() -> tuple[PendingLink, str | None] | None:
         return None
 
 
-def drop_link() -> None:
-    """Forget the link that waits."""
-    entry = session.pop(LINK_KEY, None)
+def drop_connected(identity: Identity) -> None:
+    """Forget the link that waits if it is for this identity, which has just been connected in another way."""
+    waiting = load_link() if LINK_KEY in session else None
+    if waiting is not None and waiting[0].identity.login_key == identity.login_key:
+        drop_link()
+
+
+def drop_link() -> str | None:
+    """Forget the link that waits, or what is left of it.
+
+    :return: where the visitor wanted to go.
+    """
+    entry = session.pop(LINK_KEY, None) if LINK_KEY in session else None
+    if not isinstance(entry, dict):
+        return None
     cache = _cache()
-    if cache is not None and isinstance(entry, dict) and isinstance(entry.get("handle"), str):
+    if cache is not None and isinstance(entry.get("handle"), str):
         key = _cache_key(entry["handle"])
-        if hasattr(cache, "delete"):
-            cache.delete(key)
-        else:
-            cache.set(key, "", 1)
+        with contextlib.suppress(Exception):  # It is useless without the session's part, and expires.
+            cache.delete(key) if hasattr(cache, "delete") else cache.set(key, "", 1)
+    return entry.get("next")
 
 
 def _cache_key(handle: str) -> str:

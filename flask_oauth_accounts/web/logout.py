@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from ..errors import CallbackError, IdTokenError, OAuthError, UnknownProviderError
 from ..registry import get_state
-from . import csrf
+from . import csrf, links
 from .addresses import create_external_url, read_next, resolve_target
 from .context import find_client
 from .negotiation import create_json, wants_json
@@ -20,12 +20,18 @@ logger = logging.getLogger(__name__)
 
 
 def logout() -> Any:
-    """Log out here, and at the provider where ``OAUTH_ACCOUNTS_PROVIDER_LOGOUT`` asks for it and it has a way."""
+    """Log out here, and at the provider where ``OAUTH_ACCOUNTS_PROVIDER_LOGOUT`` asks for it and it has a way.
+
+    A stranger has no session to end, and leaves no link behind that waits for a proof.
+    """
     target = read_next() or _choose_target()
-    if current_user.is_authenticated:
+    if not current_user.is_authenticated:
+        links.drop_link()
+    else:
         csrf.require_token()
         mark, user_id = read_login_mark(), get_user_id()
         hint = _find_id_token(mark, user_id)
+        links.drop_link()
         end_session()
         target = _create_provider_logout(mark, hint) or target
     if wants_json():

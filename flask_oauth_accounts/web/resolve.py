@@ -9,9 +9,11 @@ from flask_login import current_user
 from werkzeug.routing import BuildError
 
 from ..accounts import PendingLink, Visitor
-from ..errors import EmailTakenError, ExpiredFlowError
+from ..errors import AccountError, EmailTakenError, ExpiredFlowError
+from ..identity import Identity
 from ..registry import get_state
 from . import csrf, links
+from .account_pages import Fact, describe_identity, list_facts
 from .addresses import check_next, resolve_target
 from .context import (
     create_csrf_view,
@@ -45,7 +47,9 @@ def resolve() -> Any:
         return _finish()
     waiting = links.load_link()
     if waiting is None:
-        return redirect(url_for(".accounts" if current_user.is_authenticated else ".login_page"), 303)
+        if not current_user.is_authenticated:
+            return redirect(url_for(".login_page"), 303)
+        return redirect(_choose_target(links.drop_link()), 303)
     pending = waiting[0]
     if wants_json():
         return create_json(_describe(pending))
@@ -62,11 +66,25 @@ def _finish() -> Any:
     if waiting is None:
         raise ExpiredFlowError(description="there is no pending link in this browser")
     pending, next_url = waiting
-    outcome = get_state().accounts.service.complete_pending(pending, Visitor(get_user_id()))
+    try:
+        outcome = get_state().accounts.service.complete_pending(pending, Visitor(get_user_id()))
+    except AccountError:
+        links.drop_link()
+        raise
     links.drop_link()
     put_notice("connected")
-    target = check_next(next_url) or resolve_target(get_state().settings.login_redirect, url_for(".accounts"))
-    return _go_on(target, outcome.kind)
+    return _go_on(_choose_target(next_url), outcome.kind)
+
+
+def _choose_target(next_url: str | None) -> str:
+    return check_next(next_url) or resolve_target(get_state().settings.login_redirect, url_for(".accounts"))
+
+
+def _may_complete(pending: PendingLink) -> bool:
+    """Whether the visitor is the user who has the address; anybody else is told to log in as that user."""
+    if not current_user.is_authenticated:
+        return False
+    return bool(get_state().accounts.service.may_complete(pending, Visitor(get_user_id())))
 
 
 def _go_on(target: str, outcome: str) -> Any:
@@ -84,24 +102,28 @@ def _describe(pending: PendingLink) -> dict[str, Any]:
     }
     if current_user.is_authenticated:
         payload["csrf_token"] = csrf.create_token()
+    if _may_complete(pending):
+        payload["account"] = describe_identity(pending.identity)
     return payload
 
 
 def _create_page(pending: PendingLink) -> str:
-    identity = pending.identity
-    provider = describe_provider(identity.name)
+    provider = describe_provider(pending.identity.name)
     values: dict[str, Any] = {"provider": provider, "resolve_url": url_for(".resolve")}
-    person = get_person()
-    if person is not None:
-        account = identity.email or identity.username or identity.display_name or identity.subject
+    if _may_complete(pending):
         values |= {
             "title": translate("Connect %(provider)s?", provider=provider.label),
-            "person": person,
+            "person": get_person(),
             "csrf": create_csrf_view(),
+            "facts": _list_facts(pending.identity, provider.label),
             "finish_text": translate(
-                "Connect the %(provider)s account %(account)s, so that you can sign in with it from now on?",
+                "Connect this %(provider)s account, so that you can sign in with it from now on?",
                 provider=provider.label,
-                account=account,
+            ),
+            "caution": translate(
+                "Do so only if you have just tried to sign in with %(provider)s yourself. Whoever has this "
+                "%(provider)s account will be able to sign in here as you.",
+                provider=provider.label,
             ),
         }
     else:
@@ -116,6 +138,14 @@ def _create_page(pending: PendingLink) -> str:
             "local_login_url": _find_local_login(),
         }
     return render("resolve.html", **values)
+
+
+def _list_facts(identity: Identity, provider: str) -> list[Fact]:
+    """What tells the visitor's own account from one that an attacker has left waiting here: not a mere address."""
+    email = identity.email
+    if email and identity.email_verified is not True:
+        email = translate("%(email)s (not confirmed by %(provider)s)", email=email, provider=provider)
+    return [fact for fact in list_facts(identity, email=email) if fact.url is None]
 
 
 def _list_ways(pending: PendingLink) -> list[Any]:

@@ -1,7 +1,9 @@
 """The browser's session: begun afresh at a login, emptied at a logout.
 
-Nothing that stood in the session before a login survives it, but for what finishes other tabs' logins and the keys
-of ``OAUTH_ACCOUNTS_SESSION_KEEP``: a session that an attacker has prepared is worth nothing afterwards.
+Nothing that stood in the session before a login survives it, but for what finishes other tabs' logins, a link that
+waits for its proof, and the keys of ``OAUTH_ACCOUNTS_SESSION_KEEP``. A session that an attacker has prepared can still
+bring a link along, to be connected to whoever has its e-mail address: so its page names the account, and says who
+should not confirm it.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ SEALER: Sealer = Sealing()
 IDENTITY = Identity(
     "github", "https://github.com", "1", email="möna@example.com", email_verified=False, raw=UserInfo(login="mona")
 )
-PENDING = PendingLink(IDENTITY, TokenDict(access_token="at-secret"), "oauth2", "repo", 1_700_000_600.0, False)
+PENDING = PendingLink(IDENTITY, TokenDict(access_token="at-secret"), "oauth2", "repo", 1_700_000_600.0)
 
 
 def test_it_comes_back_as_it_was() -> None:

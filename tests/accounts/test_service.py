@@ -536,13 +536,34 @@ def test_a_conflict_is_resolved_after_the_proof(any_world: Any, make_identity: M
         service.complete_pending(pending, Visitor(user.id))
 
 
-def test_a_pending_link_takes_nothing_from_its_owner(world: Any, make_identity: Make) -> None:
-    """Two users confirm one pending link, and the second takes the account from the first."""
-    one, two = world.add_user(email=EMAIL), world.add_user()
-    service = world.create_service()
+def test_a_pending_link_is_for_the_owner_of_the_address(any_world: Any, make_identity: Make) -> None:
+    """Whoever logs in next at a shared machine is connected with somebody else's account."""
+    owner, other = any_world.add_user(email=EMAIL.upper()), any_world.add_user(email="other@example.com")
+    service = any_world.create_service()
     with pytest.raises(EmailTakenError) as caught:
-        come(service, make_identity(email=EMAIL))
-    service.complete_pending(caught.value.pending, Visitor(one.id))
+        come(service, make_identity(email=f" {EMAIL} "))
+    pending = caught.value.pending
+    for visitor in (Visitor(), Visitor(other.id), Visitor("nobody")):
+        assert not service.may_complete(pending, visitor)
+    with pytest.raises(EmailTakenError) as refused:
+        service.complete_pending(pending, Visitor(other.id))
+    assert refused.value.pending is None
+    assert any_world.identities == []
+    assert service.may_complete(pending, Visitor(owner.id))
+    service.complete_pending(pending, Visitor(owner.id))
+    assert not service.may_complete(pending, Visitor(owner.id))
+
+
+def test_a_pending_link_takes_nothing_from_its_owner(world: Any, make_identity: Make) -> None:
+    """Two users who both have the address confirm one pending link, and the second takes it from the first."""
+    service = world.create_service()
+    one = come(service, make_identity("1", email=EMAIL, email_verified=True)).user_id
+    world.change_user(one, email=None)
+    two = world.add_user(email=EMAIL)
+    with pytest.raises(EmailTakenError) as caught:
+        come(service, make_identity("2", email=EMAIL))
+    service.complete_pending(caught.value.pending, Visitor(one))
+    assert not service.may_complete(caught.value.pending, Visitor(two.id))
     with pytest.raises(IdentityTakenError):
         service.complete_pending(caught.value.pending, Visitor(two.id))
 

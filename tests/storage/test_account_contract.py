@@ -290,6 +290,19 @@ def test_addresses_compare_without_case(side: Side) -> None:
     assert side.store.user_value_is_free("name", "bob")
 
 
+def test_an_address_is_that_of_the_users_by_whom_it_is_taken(any_side: Side) -> None:
+    """A login that waits for the owner of an address is handed to somebody else, or its owner is not known."""
+    _, user = any_side.sign_up(email="Own@Example.com", name="ann")
+    unverified = dataclasses.replace(ANN, subject="43", email="un@example.com", email_verified=None)
+    _, other = any_side.sign_up(unverified, email="bob@example.com", name="bob")
+    for email in ("own@example.com", "ann@EXAMPLE.com"):
+        assert any_side.store.owns_email(user, email)
+        assert not any_side.store.owns_email(other, email)
+    assert any_side.store.owns_email(other, "bob@example.com")
+    assert not any_side.store.owns_email(other, "un@example.com")
+    assert not any_side.store.owns_email("no such key", "own@example.com")
+
+
 def test_revoked_and_deleted_tokens(side: Side) -> None:
     """A token that was revoked at the provider is used again."""
     _, user = side.sign_up()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,38 @@ def test_e01_e04_an_address_opens_no_account(make_site: Any, evil: Any, name: st
     browser = site.browser()
     guard = site.guard(browser)
     guard.refused(site.log_in(browser, name, "mallory"), 409, exchanged=1, honest="three")
+
+
+@pytest.mark.parametrize("name", ["evil1", "evil2", "evil3"])
+def test_e01_a_login_that_waits_is_for_the_owner_of_the_address(make_site: Any, evil: Any, name: str) -> None:
+    """At a shared machine an account would go to the next person; a planted one would look like the victim's own."""
+    evil.add_user(replace(MALLORY, email_verified=False))
+    site = make_site(evil=evil)
+    for user in ("alice", "bob"):
+        site.log_in(site.browser(), "three", user)
+    kiosk, shared, attacker, victim = (site.browser() for _ in range(4))
+    for browser in (kiosk, attacker):
+        assert site.log_in(browser, name, "mallory").status_code == 409
+    site.log_in(shared, "three", "bob")
+    # Bob logs in where it waits, or is logged in where somebody else tries.
+    site.assert_on_site(site.log_in(kiosk, "three", "bob", next="/resolve"))
+    started = shared.post(f"/login/{name}", data={"csrf_token": site.csrf(shared)}).headers["Location"]
+    assert shared.get(site.consent(started, "mallory")).status_code == 409
+    for browser, status in ((kiosk, 400), (shared, 409)):
+        assert "mallory" not in browser.get("/resolve").text.lower()
+        answer = {"answer": "connect", "csrf_token": site.csrf(browser)}
+        site.assert_page(browser.post("/resolve", data=answer), status)
+        site.assert_page(browser.post("/resolve", data=answer), 400)
+    assert site.count("oauth_identity") == 2
+
+    site.copy_cookies(attacker, victim)
+    assert site.assert_on_site(site.log_in(victim, "three", "alice")) == "/resolve"
+    page = site.keep(victim.get("/resolve")).text
+    for text in ("Mallory", "evil-1", "not confirmed by", "only if you have just tried to sign in with"):
+        assert text in page
+    victim.post("/resolve", data={"answer": "discard", "csrf_token": site.csrf(victim)})
+    assert site.log_in(site.browser(), name, "mallory").status_code == 409
+    assert site.find_leaks(kiosk, shared, attacker, victim) == set()
 
 
 @pytest.mark.parametrize("verified", ["true", "True", 1, "1", [True], {"a": 1}, "yes", "false", None, 0, ""])

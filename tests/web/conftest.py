@@ -81,7 +81,15 @@ class Site(SimpleNamespace):
         return browser.get(self.consent(response.headers["Location"], user))
 
 
-def create_site(provider: DevProvider, database: str, cache: Any, **config: Any) -> Site:
+class HasEmail:
+    """What users have who have an address."""
+
+    email: Mapped[str | None]
+
+
+def create_site(
+    provider: DevProvider, database: str, cache: Any, bases: tuple[type, ...] = (UserMixin, HasEmail), **config: Any
+) -> Site:
     """Build an application of its own models, as way B of the documentation does."""
 
     class Base(DeclarativeBase):
@@ -89,9 +97,8 @@ def create_site(provider: DevProvider, database: str, cache: Any, **config: Any)
 
     db = SQLAlchemy(model_class=Base)
 
-    class User(UserMixin, db.Model):  # type: ignore[name-defined,misc]
+    class User(*bases, db.Model):  # type: ignore[name-defined,misc]
         id: Mapped[int] = mapped_column(primary_key=True)
-        email: Mapped[str | None]
         display_name: Mapped[str | None]
         active: Mapped[bool] = mapped_column(default=True)
 
@@ -113,7 +120,9 @@ def create_site(provider: DevProvider, database: str, cache: Any, **config: Any)
 
     @app.get("/me")
     def me() -> Any:
-        return jsonify(email=current_user.email if current_user.is_authenticated else None)
+        if not current_user.is_authenticated:
+            return jsonify(email=None, name=None)
+        return jsonify(email=getattr(current_user, "email", None), name=current_user.display_name)
 
     with app.app_context():
         db.create_all()
@@ -129,7 +138,9 @@ def provider() -> Iterator[DevProvider]:
 
 @pytest.fixture
 def make_site(provider: DevProvider, tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Build applications; keyword arguments are configuration, but for ``cache``; ``None`` is none."""
+    """Build applications; keyword arguments are configuration, but for ``cache`` (``None`` is none) and for ``bases``,
+    which the class of the users has in place of the usual ones.
+    """
     made: list[Site] = []
 
     def make(cache: Any = ..., **config: Any) -> Site:

@@ -1,15 +1,11 @@
-"""Connect, disconnect, reconnect, and an e-mail address that is taken."""
+"""Connect, disconnect, reconnect."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cachelib import SimpleCache
-
-from flask_oauth_accounts.testing import DevUser
 
 JSON = {"Accept": "application/json"}
 
@@ -198,79 +194,6 @@ def test_a_profile_of_a_provider_that_is_not_connected(site: Any) -> None:
     response = browser.get("/profile/one")
     assert response.status_code == 403
     assert "/accounts" in response.text
-
-
-class TestTakenAddress:
-    """An e-mail address that somebody here has already (E01)."""
-
-    @pytest.fixture(params=["cache", "session"])
-    def site(self, request: pytest.FixtureRequest, make_site: Callable[..., Any]) -> Any:
-        """A site where alice of ``two`` has an account, and another provider account has her address."""
-        site = make_site(cache=SimpleCache() if request.param == "cache" else None)
-        site.provider.add_user(
-            DevUser(username="alice2", subject="other", email="alice@example.com", email_verified=True, name="Alice")
-        )
-        site.log_in(site.browser(), "two", "alice")
-        return site
-
-    def test_e01_it_is_not_linked(self, site: Any) -> None:
-        """Whoever has the same address at some provider would take the account over."""
-        browser = site.browser()
-        response = site.log_in(browser, "three", "alice2")
-        assert response.status_code == 409
-        assert site.who(browser) is None
-        assert site.count("OAuthIdentity") == 1
-
-    def test_it_is_connected_after_the_older_way(self, site: Any) -> None:
-        """Somebody with two providers would be locked out of one of them."""
-        browser = site.browser()
-        page = site.log_in(browser, "three", "alice2", next="/me")
-        assert "/login/two?next=/resolve" in page.text
-        assert site.log_in(browser, "two", "alice", next="/resolve").headers["Location"] == "/resolve"
-        page = browser.get("/resolve")
-        assert "alice@example.com" in page.text
-        assert site.count("OAuthIdentity") == 1
-        assert browser.post("/resolve", data={"answer": "connect"}).status_code == 400
-        done = browser.post("/resolve", data={"answer": "connect", "csrf_token": site.token(browser)})
-        assert done.headers["Location"] == "/me"
-        assert site.count("OAuthIdentity") == 2
-        other = site.browser()
-        site.log_in(other, "three", "alice2")
-        assert site.who(other) == "alice@example.com"
-        assert site.count("User") == 1
-
-    def test_it_can_be_discarded(self, site: Any) -> None:
-        """A visitor could not get rid of the question."""
-        browser = site.browser()
-        site.log_in(browser, "three", "alice2")
-        site.log_in(browser, "two", "alice")
-        browser.post("/resolve", data={"answer": "discard", "csrf_token": site.token(browser)})
-        assert site.count("OAuthIdentity") == 1
-        assert browser.get("/resolve").headers["Location"] == "/accounts"
-        assert browser.post("/resolve", data={"csrf_token": site.token(browser)}).status_code == 400
-
-    def test_it_waits_for_this_browser_only(self, site: Any) -> None:
-        """An attacker's account would wait to be connected in the browser of a victim."""
-        attacker, victim = site.browser(), site.browser()
-        site.log_in(attacker, "three", "alice2")
-        with attacker.session_transaction() as session:
-            link = session["_oauth_accounts_link"]
-        site.log_in(victim, "two", "alice")
-        with victim.session_transaction() as session:
-            session["_oauth_accounts_link"] = link
-        response = victim.post("/resolve", data={"csrf_token": site.token(victim)})
-        assert response.status_code == 400
-        assert site.count("OAuthIdentity") == 1
-
-    def test_in_json(self, site: Any) -> None:
-        """A front end could not offer the way out."""
-        browser = site.browser()
-        callback = site.consent(site.start(browser, "three"), "alice2")
-        problem = browser.get(callback, headers=JSON)
-        assert (problem.status_code, problem.json["code"]) == (409, "email_taken")
-        assert problem.json["resolve_url"] == "/resolve"
-        waiting = browser.get("/resolve", headers=JSON).json
-        assert set(waiting) == {"provider", "logged_in", "providers", "expires_at"}
 
 
 class TestApiOnly:
