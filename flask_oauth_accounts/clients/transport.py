@@ -12,7 +12,7 @@ import importlib.metadata
 from collections.abc import Callable, Collection, Mapping
 from http.cookiejar import CookiePolicy
 from typing import Any
-from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -22,6 +22,7 @@ from .answers import check_status, decode_json, parse_form_or_json
 from .deadline import Exchange
 from .origins import host_of, origin_of, place_of, same_origin
 from .pool import PooledAdapter, as_pair, screen_addresses
+from .redirects import bare_options, change_request, find_target, may_leave, without_token
 
 __all__ = [
     "PooledSession",
@@ -37,7 +38,6 @@ __all__ = [
 PROTOCOL_BYTES = 1024 * 1024
 MAX_REDIRECTS = 5
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_TRAVELLING_HEADERS = ("Accept", "Accept-Language", "User-Agent", "Range")
 
 
 class _NoCookies(CookiePolicy):
@@ -229,9 +229,10 @@ class Transport:
     def send_api(self, session: requests.Session, method: str, url: str, **kwargs: Any) -> requests.Response:
         """Make an API call of the application.
 
-        Redirects within one origin are followed for GET, HEAD and OPTIONS. A redirect to another origin is returned
-        as it is; with ``allow_redirects=True`` it is followed for GET and HEAD, with nothing of the caller's but
-        ``Accept``, ``Accept-Language``, ``User-Agent`` and ``Range``.
+        Redirects within one origin are followed for GET, HEAD and OPTIONS, with ``allow_redirects=True`` for every
+        method, see :func:`.redirects.change_request`. A redirect to another origin is returned as it is; with
+        ``allow_redirects=True`` it is followed where it makes or keeps a GET or HEAD, with nothing of the caller's
+        but ``Accept``, ``Accept-Language``, ``User-Agent`` and ``Range``.
 
         :param session: one made ready by :meth:`prepare`; it adds the token.
         :param kwargs: what the session's ``request`` takes. ``stream=True`` lifts deadline and size
@@ -245,7 +246,7 @@ class Transport:
         with self.exchange(max_bytes=self.max_bytes, timeout=timeout) as exchange:
             exchange.url = url
             response = session.request(method, url, allow_redirects=False, **kwargs)
-            if wanted is not False and response.is_redirect and method.upper() in _SAFE_METHODS:
+            if wanted is True or (wanted is None and method.upper() in _SAFE_METHODS):
                 response = self._follow(session, method.upper(), response, kwargs, cross_origin=wanted is True)
         return response
 
@@ -254,23 +255,25 @@ class Transport:
         session: requests.Session,
         method: str,
         response: requests.Response,
-        kwargs: dict[str, Any],
+        options: dict[str, Any],
         *,
         cross_origin: bool,
     ) -> requests.Response:
         history: list[requests.Response] = []
-        options = {key: value for key, value in kwargs.items() if key not in ("params", "data", "json", "files")}
         while response.is_redirect:
-            target = _redirect_target(response)
+            target, changed = find_target(response), change_request(method, options, response.status_code)
+            if changed is None:
+                break
+            method, options = changed
             stays = same_origin(response.url, target)
-            if not stays and not (cross_origin and method != "OPTIONS" and _may_leave(response.url, target)):
+            if not stays and not (cross_origin and method in ("GET", "HEAD") and may_leave(response.url, target)):
                 break
             if len(history) >= MAX_REDIRECTS:
                 raise requests.TooManyRedirects
             if not stays:
-                options = _bare_options(response, options)
+                options = bare_options(response, options)
                 session = self.create_session()
-                target = _without_token(target)
+                target = without_token(target)
             response.close()
             history.append(response)
             response = session.request(method, target, allow_redirects=False, **options)
@@ -288,29 +291,3 @@ class Transport:
 def _read_host(text: str) -> str:
     """The host of ``host`` or ``host:port``, spelled as connections spell it."""
     return host_of(origin_of(f"https://{text}")) or text.lower().strip("[]")
-
-
-def _redirect_target(response: requests.Response) -> str:
-    location = response.headers["Location"].encode("latin-1", "replace").decode("utf-8", "replace")
-    return urldefrag(urljoin(response.url, location.strip())).url
-
-
-def _may_leave(source: str, target: str) -> bool:
-    origin = origin_of(target)
-    if origin is None or "@" in urlsplit(target).netloc:
-        return False
-    return origin.startswith("https:") or source.startswith("http:")
-
-
-def _bare_options(response: requests.Response, options: dict[str, Any]) -> dict[str, Any]:
-    """What may go to another origin: nothing that the caller or the session has added to say who is asking."""
-    sent = response.request.headers
-    kept: dict[str, Any] = {name: sent[name] for name in _TRAVELLING_HEADERS if name in sent}
-    return {"headers": kept, "stream": bool(options.get("stream"))}
-
-
-def _without_token(url: str) -> str:
-    """Take a token that the redirecting server has copied into its address out of the query."""
-    parts = urlsplit(url)
-    pairs = [pair for pair in parts.query.split("&") if not pair.lower().startswith(("access_token=", "oauth_"))]
-    return urlunsplit(parts._replace(query="&".join(pairs)))

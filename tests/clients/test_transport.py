@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import multiprocessing
 import ssl
 import threading
@@ -254,9 +255,67 @@ def test_api_redirects_within_the_origin_are_followed(web: Any, answer: Any, tra
 def test_unsafe_calls_follow_no_redirect(web: Any, answer: Any, transport: Transport, method: str) -> None:
     """A write that is silently repeated elsewhere, or turned into a GET, is worse than a 3xx that is seen."""
     web.routes["/old"] = answer(status=307, headers={"Location": "/new"})
-    reply = transport.send_api(transport.create_session(), method, f"{web.url}/old", allow_redirects=True)
+    reply = transport.send_api(transport.create_session(), method, f"{web.url}/old")
     assert reply.status_code == 307
     assert len(web.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "asked", "body"),
+    [
+        ("POST", 301, "GET", b""),
+        ("POST", 302, "GET", b""),
+        ("POST", 303, "GET", b""),
+        ("PUT", 302, "GET", b""),
+        ("DELETE", 301, "DELETE", b""),
+        ("HEAD", 303, "HEAD", b""),
+        ("POST", 307, "POST", b"a=1"),
+        ("PUT", 308, "PUT", b"a=1"),
+    ],
+)
+def test_any_call_follows_a_redirect_when_told_to(
+    web: Any, answer: Any, transport: Transport, method: str, status: int, asked: str, body: bytes
+) -> None:
+    """An API that answers a write with "see there", as its documentation says, could not be used as requests is."""
+    web.routes["/old"] = answer(status=status, headers={"Location": "/new"})
+    web.routes["/new"] = answer({"ok": True})
+    reply = transport.send_api(
+        transport.create_session(), method, f"{web.url}/old", params={"q": "1"}, data={"a": "1"}, allow_redirects=True,
+        headers={"Authorization": "Bearer t", "content-type": "application/x-www-form-urlencoded"},
+    )  # fmt: skip
+    assert reply.status_code == 200
+    seen = web.seen[1]
+    assert (seen.method, seen.path, seen.body) == (asked, "/new", body)
+    assert seen.headers["authorization"] == "Bearer t"
+    assert ("content-type" in seen.headers) is bool(body)
+
+
+def test_a_body_that_was_read_is_not_sent_again(web: Any, answer: Any, transport: Transport) -> None:
+    """An upload would arrive empty at the address that it is redirected to."""
+    web.routes["/old"] = answer(status=307, headers={"Location": "/new"})
+    options: list[dict[str, Any]] = [{"data": iter([b"a"])}, {"data": io.BytesIO(b"a")}, {"files": {"f": b"a"}}]
+    for option in options:
+        session = transport.create_session()
+        assert transport.send_api(session, "POST", f"{web.url}/old", allow_redirects=True, **option).status_code == 307
+    assert len(web.seen) == 3
+
+
+def test_g03_a_write_leaves_its_origin_as_a_bare_get_or_not_at_all(
+    web: Any, create_web: Any, answer: Any, transport: Transport
+) -> None:
+    """G03: a redirect would carry what is written, and who writes it, to a foreign host."""
+    other = create_web()
+    for status, followed in ((307, False), (303, True)):
+        web.routes["/old"] = answer(status=status, headers={"Location": f"{other.url}/new"})
+        other.routes["/new"] = answer({"ok": True})
+        reply = transport.send_api(
+            transport.create_session(), "POST", f"{web.url}/old", json={"secret": 1}, allow_redirects=True,
+            headers={"Authorization": "Bearer t"},
+        )  # fmt: skip
+        assert reply.status_code == (200 if followed else status)
+    (seen,) = other.seen
+    assert (seen.method, seen.body) == ("GET", b"")
+    assert "authorization" not in seen.headers
 
 
 def test_redirects_can_be_switched_off(web: Any, answer: Any, transport: Transport) -> None:
