@@ -7,17 +7,12 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from .common import report_errors, require_accounts
+from .common import find_engine, report_errors, require_accounts
 
 
 @click.group("db", help="The tables of the accounts.")
 def db_group() -> None:
     """Group of the commands below."""
-
-
-def _find_engine(accounts: Any) -> Any:
-    """The engine itself: the way the extension finds it would bring the tables up to date on the way."""
-    return accounts.db.engines[getattr(accounts.user_model, "__bind_key__", None)]
 
 
 def _is_shipped(accounts: Any) -> bool:
@@ -35,7 +30,7 @@ def _require_shipped() -> Any:
             f"the tables hang on your own {accounts.user_model.__name__}, so they belong to your application's own "
             "migrations: run `flask db migrate` and `flask db upgrade` (Flask-Migrate)"
         )
-    return _find_engine(accounts)
+    return find_engine(accounts)
 
 
 @db_group.command("upgrade", help="Bring the tables up to date; safe while several workers start.")
@@ -99,7 +94,7 @@ def check_command() -> None:
     from ..storage import migrate
 
     accounts = require_accounts()
-    differences = migrate.check(_find_engine(accounts), None if _is_shipped(accounts) else accounts.models.tables)
+    differences = migrate.check(find_engine(accounts), None if _is_shipped(accounts) else accounts.models.tables)
     for difference in differences:
         click.echo(difference)
     if differences:

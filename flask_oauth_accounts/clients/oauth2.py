@@ -76,11 +76,14 @@ class OAuth2Client:
     def require_endpoint(self, argument: str, metadata_name: str) -> str:
         """As :meth:`find_endpoint`.
 
-        :raises ConfigurationError: if there is none.
+        :raises ConfigurationError: if there is none; of an OpenID provider of which nothing is known, discovery tells
+            every endpoint, so its address is what is missing.
         """
         url = self.find_endpoint(argument, metadata_name)
         if url is None:
-            self.config.require(argument)
+            config = self.config
+            known = config.authorize_url or config.access_token_url or config.server_metadata_url
+            config.require("server_metadata_url" if config.is_openid and not known else argument)
         return str(url)
 
     # -- the authorization request ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ..errors import ConfigurationError
 from ..providers import find_preset, list_presets
 from ..registry import OAuth, describe_missing_id, ensure_state
 from ..remote_app.adapters import find_flask_cache
+from ..storage.faults import checked_addresses
 from ..storage.models import define_user
 from .accounts import OAuthAccounts
 from .migration import AutoMigration
@@ -47,12 +48,14 @@ def ensure_accounts(app: Flask) -> None:
         )
     oauth = next(iter(state.registries), None) or OAuth()
     is_new = oauth not in state.registries
-    embedded = not app.config.get("SQLALCHEMY_DATABASE_URI") and not app.config.get("SQLALCHEMY_BINDS")
+    # Further databases of the application say nothing about the one that is meant where no other is named.
+    embedded = not app.config.get("SQLALCHEMY_DATABASE_URI") and None not in app.config.get("SQLALCHEMY_BINDS", ())
     if embedded:
         app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{DATABASE}"
         _make_private(app)
     db, user_model = _embedded_models()
-    db.init_app(app)
+    with checked_addresses():
+        db.init_app(app)
     _ensure_cache(app)
     if is_new:
         oauth.init_app(app)
@@ -91,9 +94,15 @@ def _make_private(app: Flask) -> None:
 def _ensure_cache(app: Flask) -> None:
     if find_flask_cache(app) is not None:
         return
-    if app.config.get("CACHE_TYPE"):
-        Cache(app)
-        return
+    kind = app.config.get("CACHE_TYPE") or "FileSystemCache"
+    config = {"CACHE_TYPE": kind}
+    if kind == "FileSystemCache":
+        config["CACHE_DIR"] = app.config.get("CACHE_DIR") or _make_cache_folder(app)
+        config["CACHE_THRESHOLD"] = app.config.get("CACHE_THRESHOLD", _CACHE_ENTRIES)
+    Cache(app, config=config)
+
+
+def _make_cache_folder(app: Flask) -> str:
     folder = Path(app.instance_path) / _CACHE_FOLDER
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -103,10 +112,7 @@ def _ensure_cache(app: Flask) -> None:
             f"the cache folder cannot be made in the instance folder ({error.strerror}): set CACHE_TYPE to "
             '"RedisCache", or give Flask(instance_path=…) a folder that this process may write'
         ) from error
-    Cache(
-        app,
-        config={"CACHE_TYPE": "FileSystemCache", "CACHE_DIR": str(folder), "CACHE_THRESHOLD": _CACHE_ENTRIES},
-    )
+    return str(folder)
 
 
 def find_providers(app: Flask, *, is_new: bool) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.orm.exc import FlushError
 
-from ..errors import StorageUnavailable
+from ..errors import ConfigurationError, StorageUnavailable
 
 _LOCK_TIMEOUT = {"55P03", 1205}
 _RETRY = {"40001", "40P01", 1213}
@@ -86,9 +87,10 @@ def is_missing_table(error: BaseException) -> bool:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(engine: sa.Engine | None = None) -> Iterator[None]:
     """Turn what SQLAlchemy raises into :class:`StorageUnavailable`, without any value of the statement.
 
+    :param engine: of the database, to name its address where it does not answer; its password is not shown.
     :raises StorageUnavailable: for every error of the database.
     """
     try:
@@ -106,4 +108,29 @@ def translated() -> Iterator[None]:
                 description="the database refused a row: the user is gone, or the user model needs a value that "
                 "AccountPolicy.create_user does not give, or gives in a form that does not fit"
             ) from error
-        raise StorageUnavailable(description=f"the database does not answer ({type(error).__name__})") from error
+        # The query of an address can hold a password too.
+        where = "" if engine is None else f" at {engine.url.set(query={}).render_as_string(hide_password=True)}"
+        raise StorageUnavailable(description=f"the database{where} does not answer ({_find_reason(error)})") from error
+
+
+def _find_reason(error: exc.SQLAlchemyError) -> str:
+    """What the driver says of a connection that failed; of a statement it could repeat values."""
+    is_connection = isinstance(error, exc.OperationalError) and error.statement is None
+    return f"{type(error).__name__}: {error.orig}" if is_connection else type(error).__name__
+
+
+@contextmanager
+def checked_addresses() -> Iterator[None]:
+    """Say which key to mend where the engines of ``SQLALCHEMY_DATABASE_URI`` cannot be made.
+
+    :raises ConfigurationError: for an address that is none, or one whose driver is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(f"SQLALCHEMY_DATABASE_URI needs a driver that is not installed ({error})") from error
+    except exc.ArgumentError:  # its text, and what led to it, may repeat the address with its password
+        raise ConfigurationError(
+            "SQLALCHEMY_DATABASE_URI is no address of a database that SQLAlchemy knows; write one like "
+            '"sqlite:///site.db" or "postgresql+psycopg://user:password@host/name"'
+        ) from None

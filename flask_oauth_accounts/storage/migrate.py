@@ -17,9 +17,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy.orm import DeclarativeBase
 
 from .. import _resources
+from ..errors import ConfigurationError
 from .faults import translated
 from .models import define_models, define_user
 
@@ -33,6 +35,7 @@ def upgrade(engine: sa.Engine, revision: str = "head") -> None:
 
     :param engine: of the database.
     :param revision: where to stop.
+    :raises ConfigurationError: if there is no such revision.
     :raises StorageUnavailable: if the database does not answer.
     """
     if revision == "head" and current(engine) == get_head():
@@ -43,6 +46,7 @@ def upgrade(engine: sa.Engine, revision: str = "head") -> None:
 def downgrade(engine: sa.Engine, revision: str = "-1") -> None:
     """Take migrations back; ``"base"`` drops the tables with all users.
 
+    :raises ConfigurationError: if there is no such revision.
     :raises StorageUnavailable: if the database does not answer.
     """
     _run(engine, lambda config: command.downgrade(config, revision))
@@ -51,6 +55,7 @@ def downgrade(engine: sa.Engine, revision: str = "-1") -> None:
 def stamp(engine: sa.Engine, revision: str = "head") -> None:
     """Declare the tables to be of this revision without touching them.
 
+    :raises ConfigurationError: if there is no such revision.
     :raises StorageUnavailable: if the database does not answer.
     """
     _run(engine, lambda config: command.stamp(config, revision))
@@ -61,7 +66,7 @@ def current(engine: sa.Engine) -> str | None:
 
     :raises StorageUnavailable: if the database does not answer.
     """
-    with translated(), engine.connect() as connection:
+    with translated(engine), engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         return context.get_current_revision()
 
@@ -87,7 +92,7 @@ def check(engine: sa.Engine, tables: Iterable[sa.Table] | None = None) -> list[s
             differences.append(f"the tables are of revision {found or 'none'}, and {head} is needed")
     wanted = list(tables)
     names = {table.name for table in wanted}
-    with translated(), engine.connect() as connection:
+    with translated(engine), engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
             opts={
@@ -151,10 +156,16 @@ def create_config() -> Config:
 
 
 def _run(engine: sa.Engine, function: Callable[[Config], None]) -> None:
-    with translated(), engine.connect() as connection, _locked(connection):
+    with translated(engine), engine.connect() as connection, _locked(connection):
         config = create_config()
         config.attributes["connection"] = connection
-        function(config)
+        try:
+            function(config)
+        except CommandError as error:
+            raise ConfigurationError(
+                f"the tables cannot be migrated: {error}. This version of the package knows the revisions up to "
+                f"{get_head()}"
+            ) from error
 
 
 @contextmanager

@@ -224,6 +224,11 @@ def _parse_line(number: int, line: object) -> Key:
 
 
 def _derive_key(secret: str | bytes) -> Key:
+    if not isinstance(secret, (str, bytes)):
+        raise ConfigurationError(
+            "SECRET_KEY and SECRET_KEY_FALLBACKS must be text; in the environment, put what looks like a number in "
+            "quotes, or better, take a longer one"
+        )
     material = secret if isinstance(secret, bytes) else _encode(secret)
     derived = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_INFO).derive(material)
     return Key(f"{DERIVED_PREFIX}{hashlib.sha256(derived).hexdigest()[:8]}", derived)

@@ -60,6 +60,16 @@ def test_a_registry_alone_has_the_commands_too(tmp_path: Path) -> None:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize("command", ["doctor", "db current", "keys status", "tokens list", "providers", "purge"])
+def test_bad_configuration_is_one_line(tmp_path: Path, command: str) -> None:
+    """The sentence with the remedy would stand at the end of a page of traceback."""
+    (tmp_path / "site_app.py").write_text(APP.replace("SECRET_KEY=", "OAUTH_ACCOUNTS_SIGNUP='sometimes', SECRET_KEY="))
+    refused = flask(tmp_path, *command.split())
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: OAUTH_ACCOUNTS_SIGNUP")
+    assert "Traceback" not in refused.stderr
+
+
 def test_what_needs_no_application_runs_without_one(tmp_path: Path) -> None:
     """A key would have to be made before there is anything to use it in."""
     for arguments, expected in ((("keys", "generate"), ":"), (("providers", "--presets"), "github "), ((), "doctor")):

@@ -113,6 +113,29 @@ def test_a_name_that_nothing_describes_is_said(make_app: MakeApp) -> None:
         make_app(OAUTH_ACCOUNTS_PROVIDERS="gitlab")
 
 
+def test_further_databases_of_the_application_are_beside_the_embedded_one(
+    make_app: MakeApp, provider: DevProvider, tmp_path: Path
+) -> None:
+    """An application that names only databases for other purposes would answer every callback with an error."""
+    app = make_app(SQLALCHEMY_BINDS={"statistics": f"sqlite:///{tmp_path / 'statistics.db'}"})
+    assert oauth_login(app.test_client(), "two", provider=provider).headers["Location"] == "/profile/two"
+    assert Path(app.instance_path, "oauth_accounts.db").exists()
+    own = make_app(SQLALCHEMY_BINDS={None: f"sqlite:///{tmp_path / 'own.db'}"}, OAUTH_ACCOUNTS_AUTO_MIGRATE=True)
+    assert oauth_login(own.test_client(), "two", provider=provider).headers["Location"] == "/profile/two"
+    assert not Path(own.instance_path, "oauth_accounts.db").exists()
+
+
+def test_a_file_cache_without_a_folder_gets_one(make_app: MakeApp, provider: DevProvider, tmp_path: Path) -> None:
+    """An operator who names the kind of cache that is the default anyway would see the start fail."""
+    app = make_app(CACHE_TYPE="FileSystemCache")
+    assert oauth_login(app.test_client(), "two", provider=provider).headers["Location"] == "/profile/two"
+    assert any(Path(app.instance_path, "oauth_accounts_cache").iterdir())
+    own = make_app(CACHE_DIR=str(tmp_path / "own"))
+    assert oauth_login(own.test_client(), "two", provider=provider).headers["Location"] == "/profile/two"
+    assert any((tmp_path / "own").iterdir())
+    assert not Path(own.instance_path, "oauth_accounts_cache").exists()
+
+
 def test_a_value_that_is_configured_is_respected(make_app: MakeApp, provider: DevProvider, tmp_path: Path) -> None:
     """An application with its own database and cache would find its users in another file."""
     app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'own.db'}", CACHE_TYPE="SimpleCache")
@@ -282,6 +305,29 @@ def test_a_missing_secret_key_is_said(make_app: MakeApp) -> None:
     """Logins would fail with a sentence about sessions."""
     with pytest.raises(ConfigurationError, match="SECRET_KEY is not set"):
         make_app(SECRET_KEY=None)
+
+
+def test_a_secret_key_that_the_environment_made_a_number_is_said(make_app: MakeApp) -> None:
+    """``FLASK_SECRET_KEY=123456`` would end the start in a traceback about ``encode``."""
+    for config in ({"SECRET_KEY": 123456}, {"SECRET_KEY_FALLBACKS": [123456]}):
+        with pytest.raises(ConfigurationError, match="SECRET_KEY.* must be text"):
+            make_app(**config)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("nonsense-with-hidden-words", "no address of a database"),
+        ("nosuchdatabase://me:hidden@127.0.0.1/site", "no address of a database"),
+        ("oracle+oracledb://me:hidden@127.0.0.1/site", "driver that is not installed"),
+    ],
+)
+def test_an_address_of_no_database_names_its_key(make_app: MakeApp, url: str, reason: str) -> None:
+    """A typing error in the configuration would end the start in a traceback that names no key."""
+    with pytest.raises(ConfigurationError, match="SQLALCHEMY_DATABASE_URI") as caught:
+        make_app(SQLALCHEMY_DATABASE_URI=url)
+    assert reason in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 def test_an_own_database_without_a_user_model_says_what_to_write(make_app: MakeApp) -> None:

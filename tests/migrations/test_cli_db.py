@@ -74,6 +74,17 @@ def test_the_shipped_tables_go_up_and_down(shipped: Flask) -> None:
     assert "add table oauth_user" in output
 
 
+@pytest.mark.parametrize("words", [("upgrade", "nope"), ("downgrade", "nope", "--yes"), ("stamp", "nope")])
+def test_an_unknown_revision_is_said(shipped: Flask, words: tuple[str, ...]) -> None:
+    """A typing error would end in a page of traceback."""
+    run(shipped, "upgrade")
+    code, output = run(shipped, *words)
+    assert code == 1
+    assert "nope" in output
+    assert "up to oa0001" in output
+    assert run(shipped, "current")[1].startswith("oa0001 ")
+
+
 def test_an_own_user_model_is_sent_to_its_own_migrations(own: Flask) -> None:
     """Tables of the wrong kind would be created beside the application's own."""
     for words in (("upgrade",), ("downgrade", "base", "--yes"), ("stamp",), ("current",)):

@@ -164,7 +164,11 @@ def test_versions_join_a_hosts_own_migrations(sqlite_url: str, tmp_path: Path) -
 
 
 def test_an_unreachable_database_is_said_as_such() -> None:
-    """The operator would get a traceback of the driver."""
-    engine = sa.create_engine("postgresql+psycopg://postgres@127.0.0.1:1/none")
-    with pytest.raises(StorageUnavailable):
-        migrate.upgrade(engine)
+    """The operator would get a traceback of the driver, or not see which database is meant, or see its password."""
+    for url in ("postgresql+psycopg://me:hidden@127.0.0.1:1/none?password=hidden", "sqlite:////no/such/folder/x.db"):
+        with pytest.raises(StorageUnavailable) as caught:
+            migrate.upgrade(sa.create_engine(url))
+        text = caught.value.description
+        assert ("at postgresql+psycopg://me:***@127.0.0.1:1/none " in text) or ("at sqlite:////no/such" in text)
+        assert ("Connection refused" in text) or ("unable to open database file" in text)
+        assert "hidden" not in text

@@ -130,6 +130,13 @@ def test_missing_authorize_url(app: Flask) -> None:
         client.authorize_redirect("https://app.test/cb")
 
 
+def test_an_openid_client_of_which_nothing_is_known_needs_discovery(app: Flask) -> None:
+    """The log would ask for the first of many addresses, where one address tells them all."""
+    client = OAuth(app).register("comp", preset="oidc", client_id="1", client_secret="2")
+    with app.test_request_context(), pytest.raises(RuntimeError, match="COMP_SERVER_METADATA_URL"):
+        client.authorize_redirect("https://app.test/cb")
+
+
 def test_create_authorization_url_and_save_authorize_data(app: Flask, stub: Any) -> None:
     """An application that answers with JSON could not start a login without a redirect."""
     stub.answers["/token"] = TOKEN
