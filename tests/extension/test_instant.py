@@ -136,29 +136,6 @@ def test_a_file_cache_without_a_folder_gets_one(make_app: MakeApp, provider: Dev
     assert not Path(own.instance_path, "oauth_accounts_cache").exists()
 
 
-def test_further_databases_of_the_application_are_beside_the_embedded_one(
-    make_app: MakeApp, provider: DevProvider, tmp_path: Path
-) -> None:
-    """An application that names only databases for other purposes would answer every callback with an error."""
-    app = make_app(SQLALCHEMY_BINDS={"statistics": f"sqlite:///{tmp_path / 'statistics.db'}"})
-    assert oauth_login(app.test_client(), "two", provider=provider).headers["Location"] == "/profile/two"
-    assert Path(app.instance_path, "oauth_accounts.db").exists()
-    own = make_app(SQLALCHEMY_BINDS={None: f"sqlite:///{tmp_path / 'own.db'}"}, OAUTH_ACCOUNTS_AUTO_MIGRATE=True)
-    assert oauth_login(own.test_client(), "two", provider=provider).headers["Location"] == "/profile/two"
-    assert not Path(own.instance_path, "oauth_accounts.db").exists()
-
-
-def test_a_file_cache_without_a_folder_gets_one(make_app: MakeApp, provider: DevProvider, tmp_path: Path) -> None:
-    """An operator who names the kind of cache that is the default anyway would see the start fail."""
-    app = make_app(CACHE_TYPE="FileSystemCache")
-    assert oauth_login(app.test_client(), "two", provider=provider).headers["Location"] == "/profile/two"
-    assert any(Path(app.instance_path, "oauth_accounts_cache").iterdir())
-    own = make_app(CACHE_DIR=str(tmp_path / "own"))
-    assert oauth_login(own.test_client(), "two", provider=provider).headers["Location"] == "/profile/two"
-    assert any((tmp_path / "own").iterdir())
-    assert not Path(own.instance_path, "oauth_accounts_cache").exists()
-
-
 def test_a_value_that_is_configured_is_respected(make_app: MakeApp, provider: DevProvider, tmp_path: Path) -> None:
     """An application with its own database and cache would find its users in another file."""
     app = make_app(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'own.db'}", CACHE_TYPE="SimpleCache")
