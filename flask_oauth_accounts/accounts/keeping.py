@@ -159,7 +159,7 @@ class ConnectionKeeper:
         Where there was no other way in to count on, the policy has answered for it.
         """
         has_others = record.can_log_in and not is_last_way_in(record, records)
-        return has_others and not self.policy.has_other_way_in(user)
+        return has_others and not call_hook(self.policy.has_other_way_in, user)
 
     def _tell_disconnected(self, record: IdentityRecord, user: Any, revoked: bool | None) -> None:
         if revoked:

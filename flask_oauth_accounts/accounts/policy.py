@@ -4,7 +4,8 @@
 
     accounts = OAuthAccounts(oauth, db=db, user_model=User, policy=InvitedOnly())
 
-A hook may take fewer arguments than are listed here: one that leaves out the last ones is called without them.
+A hook may take fewer arguments than are listed here: one that leaves out the last ones is called without them. It is
+an ordinary function: one that is written with ``async def`` is refused.
 An exception that a hook raises ends the login before anybody is logged in. An
 :class:`~flask_oauth_accounts.errors.AccountError` is shown to the visitor as it is; any other reaches the error page
 as a fault of the application.
@@ -210,7 +211,7 @@ class AccountPolicy:
             others = store.list_for_user(record.user_id) if store is not None else ()
         if any(other.can_log_in and other.id != record.id for other in others):
             return True
-        return bool(self.has_other_way_in(user))
+        return bool(call_hook(self.has_other_way_in, user))
 
     def after_login(self, user: Any, identity: Identity) -> None:
         """Do something once the login is stored, before the user's session begins. An exception stops the login.
@@ -246,12 +247,23 @@ def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
 
     :param hook: a bound method, maybe written with fewer parameters than the base class has.
     :return: what the hook returns.
+    :raises ConfigurationError: if that has to be awaited first: it would count as a yes, whatever it came to.
     """
+    answer = hook(*arguments[: _count_places(hook)])
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        name = getattr(hook, "__qualname__", "a hook of AccountPolicy")
+        raise ConfigurationError(f"{name} is asynchronous; write it with def, not with async def")
+    return answer
+
+
+def _count_places(hook: Callable[..., Any]) -> int | None:
+    """How many arguments a hook takes by position, ``None`` for any number or where it does not say."""
     try:
         parameters = inspect.signature(hook).parameters.values()
     except (TypeError, ValueError):
-        return hook(*arguments)
+        return None
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return hook(*arguments)
-    places = [item for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
-    return hook(*arguments[: len(places)])
+        return None
+    return sum(item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD) for item in parameters)

@@ -248,6 +248,30 @@ def test_a_hook_gets_as_many_arguments_as_it_takes(hook: Callable[..., Any], got
     assert call_hook(hook, 1, 2, 3) == got
 
 
+def test_an_asynchronous_hook_is_refused() -> None:
+    """A hook that says no would count as a yes, for what it returns is true until it is awaited."""
+
+    class Later:
+        def __await__(self) -> Any:
+            yield False
+
+    class Never(AccountPolicy):
+        async def may_log_in(self, user: Any, identity: Identity) -> bool:  # type: ignore[override]
+            return False
+
+        async def has_other_way_in(self, user: Any) -> bool:  # type: ignore[override]
+            return False
+
+    never, last = Never(), IdentityRecord(1, 7, MONA, can_log_in=True)
+    for call in (
+        lambda: call_hook(never.may_log_in, None, MONA),
+        lambda: never.may_disconnect(None, last, []),
+        lambda: call_hook(lambda: Later()),
+    ):
+        with pytest.raises(ConfigurationError, match="is asynchronous; write it with def"):
+            call()
+
+
 def test_a_policy_is_given_as_class_or_object_or_not_at_all() -> None:
     """``policy=MyPolicy`` without brackets fails at the first login instead of working."""
 

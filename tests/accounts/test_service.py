@@ -410,6 +410,19 @@ def test_may_log_in_is_asked_before_anything_is_written(world: Any, make_identit
     assert world.rows == before
 
 
+@pytest.mark.parametrize("hook", ["may_sign_up", "create_user", "match_user", "may_log_in", "after_login"])
+def test_an_asynchronous_hook_logs_nobody_in(world: Any, make_identity: Make, hook: str) -> None:
+    """Whoever the hook turns away is let in."""
+
+    async def refuse(self: Any, *_: Any) -> Any:
+        return False
+
+    policy = type("Asynchronous", (AccountPolicy,), {hook: refuse})()
+    with pytest.raises(ConfigurationError, match="refuse is asynchronous"):
+        come(world.create_service(policy), make_identity())
+    assert len(world.users) == (hook == "after_login")
+
+
 def test_after_login_is_called_for_logins_with_the_stored_user(world: Any, make_identity: Make) -> None:
     """The application misses a login, or is told of one that was only a connect."""
     calls: list[tuple[Any, str]] = []
