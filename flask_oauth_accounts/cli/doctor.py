@@ -100,12 +100,12 @@ def _check_credentials(client: Any) -> Iterator[Finding]:
             f"token_endpoint_auth_method to none)",
         )
     elif client.protocol == "oauth2":
-        yield Finding("ok", f"{client.name}: authenticates with {authentication_method(client._config)}")
+        yield Finding("ok", f"{client.name}: authenticates with {authentication_method(client)}")
 
 
 def _check_discovery(client: Any) -> Iterator[Finding]:
     try:
-        metadata = client._client.openid.fetch_document()
+        metadata = client.fetch_discovery_document()
     except OAuthError as error:
         yield Finding("problem", f"{client.name}: discovery: {error.operator_message}")
         return

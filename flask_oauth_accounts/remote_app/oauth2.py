@@ -185,6 +185,14 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         """
         return dict(self._client.openid.load_metadata())
 
+    def fetch_discovery_document(self) -> dict[str, Any]:
+        """Ask the provider for its metadata anew, and leave out what the application has set itself.
+
+        :return: a copy.
+        :raises OAuthError: if it cannot be had or names another issuer.
+        """
+        return dict(self._client.openid.fetch_document())
+
     @property
     def server_metadata(self) -> dict[str, Any]:
         """As :meth:`load_server_metadata`, for code written for Authlib."""
