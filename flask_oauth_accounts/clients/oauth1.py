@@ -70,10 +70,13 @@ class OAuth1Client:
         signing.update({key: kwargs[key] for key in _SESSION_KWARGS if kwargs.get(key) is not None})
         return signing
 
-    def create_session(self, token: Mapping[str, Any] | None = None, **extra: Any) -> OAuth1ClientSession:
+    def create_session(
+        self, token: Mapping[str, Any] | None = None, *, signs: bool = True, **extra: Any
+    ) -> OAuth1ClientSession:
         """Build a session for one call and let ``compliance_fix`` see it.
 
         :param token: with ``oauth_token`` and ``oauth_token_secret``, or ``None``.
+        :param signs: ``False`` for a call without any credential.
         :param extra: ``callback_uri`` or ``verifier``.
         """
         token = token or {}
@@ -86,6 +89,7 @@ class OAuth1Client:
             **self._signing,
             **extra,
         )
+        session.signs = signs
         if self.config.compliance_fix is not None:
             self.config.compliance_fix(session)
         return session
@@ -147,6 +151,7 @@ class OAuth1Client:
         realm = kwargs.pop("realm", None)
         if realm is not None:
             session.auth.client.realm = realm
+        session.asks_for_token = True
         response = self.transport.fetch(method, url, session=session, **kwargs)
         response = session.hooks_by_type.response("access_token_response", response)
         check_status(response, name)
@@ -174,7 +179,7 @@ class OAuth1Client:
         :raises OAuthError: whatever goes wrong on the way.
         """
         if token is None:
-            return self.transport.send_api(self.transport.create_session(), method, url, **requests_kwargs)
+            return self.transport.send_api(self.create_session(signs=False), method, url, **requests_kwargs)
         if not token.get("oauth_token"):
             raise MissingTokenError(provider=self.config.name)
         return self.transport.send_api(self.create_session(token), method, url, **requests_kwargs)

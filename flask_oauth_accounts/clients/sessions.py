@@ -6,12 +6,13 @@ one behind. What is shared is the transport's connection pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
 from oauthlib.oauth1 import SIGNATURE_TYPE_AUTH_HEADER, SIGNATURE_TYPE_BODY
 from oauthlib.oauth2.rfc6749.tokens import prepare_bearer_body, prepare_bearer_headers, prepare_bearer_uri
+from requests.structures import CaseInsensitiveDict
 from requests_oauthlib import OAuth1Session, OAuth2Session
 
 from ..errors import ConfigurationError
@@ -42,7 +43,8 @@ class _Hooks:
             raise ConfigurationError(f"there is no compliance hook {kind!r}; known are {', '.join(HOOKS)}")
         self._hooks.setdefault(kind, []).append(hook)
 
-    def request(self, kind: str, url: str, headers: dict[str, str], data: Any) -> tuple[str, dict[str, str], Any]:
+    def request(self, kind: str, url: str, headers: Mapping[str, str], data: Any) -> tuple[str, Any, Any]:
+        headers = CaseInsensitiveDict(headers)
         for hook in self._hooks.get(kind, ()):
             url, headers, data = hook(url, headers, data)
         return url, headers, data
@@ -113,15 +115,19 @@ class OAuth1ClientSession(OAuth1Session, PooledSession):
     :param transport: the client's connections.
     :param client_key: this client's id.
     :param signing: keywords of :class:`requests_oauthlib.OAuth1`.
+    :ivar signs: whether requests are signed and seen by hooks.
+    :ivar asks_for_token: whether ``access_token_request`` sees them too.
     """
 
     def __init__(self, transport: Transport, client_key: str, **signing: Any) -> None:
         super().__init__(client_key, client_class=SigningClient, **signing)
+        self.signs = True
+        self.asks_for_token = False
         self.hooks_by_type = _Hooks()
         transport.prepare(self)
 
     def register_compliance_hook(self, hook_type: str, hook: Hook) -> None:
-        """Add a hook; ``protected_request(url, headers, data)`` sees the signed request.
+        """Add a hook; ``protected_request(url, headers, data)`` and ``access_token_request`` see the signed request.
 
         :raises ConfigurationError: for an unknown type.
         """
@@ -129,12 +135,23 @@ class OAuth1ClientSession(OAuth1Session, PooledSession):
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Sign, then let the hooks see what will be sent."""
+        if not self.signs:
+            request.auth = request.auth or _leave_unsigned  # or requests would take the session's
+            return super().prepare_request(request)
         client = self.auth.client
         if client.signature_type == SIGNATURE_TYPE_BODY and not _carries_form(request):
             client.signature_type = SIGNATURE_TYPE_AUTH_HEADER
         prepared = super().prepare_request(request)
-        sent = (str(prepared.url), _read_headers(prepared), prepared.body)
-        return _apply(prepared, *self.hooks_by_type.request("protected_request", *sent))
+        sent = self.hooks_by_type.request(
+            "protected_request", str(prepared.url), _read_headers(prepared), prepared.body
+        )
+        if self.asks_for_token:
+            sent = self.hooks_by_type.request("access_token_request", *sent)
+        return _apply(prepared, *sent)
+
+
+def _leave_unsigned(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    return prepared
 
 
 def _read_headers(prepared: requests.PreparedRequest) -> dict[str, str]:
@@ -142,7 +159,7 @@ def _read_headers(prepared: requests.PreparedRequest) -> dict[str, str]:
 
 
 def _apply(
-    prepared: requests.PreparedRequest, url: str, headers: dict[str, str], data: Any
+    prepared: requests.PreparedRequest, url: str, headers: Mapping[str, str], data: Any
 ) -> requests.PreparedRequest:
     prepared.url = url
     prepared.headers.clear()

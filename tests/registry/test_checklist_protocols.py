@@ -145,6 +145,60 @@ def test_the_body_that_hooks_of_the_token_endpoint_get(app: Flask, stub: Any) ->
     assert [seen.body.endswith(b"&added=1") for seen in (*stub.find("/token"), *stub.find("/revoke"))] == [True] * 3
 
 
+@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
+def test_a_session_without_the_token_is_fixed_too(app: Flask, stub: Any, protocol: str) -> None:
+    """A fix that, say, sets the provider's header on each session would be missing where no credential is sent."""
+
+    def fix(session: Any) -> None:
+        session.headers["X-Session"] = "fixed"
+        session.register_compliance_hook("protected_request", lambda url, headers, data: 1 / 0)
+
+    client = OAuth(app).register("dev", **getattr(stub, protocol)(compliance_fix=fix))
+    with app.test_request_context():
+        client.get("a", withhold_token=True)
+    (seen,) = stub.seen
+    assert seen.headers["x-session"] == "fixed"
+    assert "authorization" not in seen.headers
+
+
+@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
+def test_hooks_find_headers_in_any_case(app: Flask, stub: Any, protocol: str) -> None:
+    """A fix that replaces a header in its own spelling would send it twice, or not find it."""
+
+    def hook(url: str, headers: Any, data: Any) -> Any:
+        headers["accept"] = f"text/mine, {headers['ACCEPT']}"
+        assert "authorization" in headers
+        return url, headers, data
+
+    def fix(session: Any) -> None:
+        for kind in ("protected_request", "access_token_request"):
+            session.register_compliance_hook(kind, hook)
+
+    stub.answers["/token"] = {"access_token": "AT-2", "token_type": "Bearer"}
+    client = OAuth(app).register("dev", **getattr(stub, protocol)(compliance_fix=fix))
+    with app.test_request_context():
+        client.get("a", token={**TOKEN, **TOKEN1})
+        if protocol == "oauth2":
+            client.fetch_access_token(code="C")
+    for seen in stub.seen:
+        assert seen.headers["accept"].startswith("text/mine, ")
+
+
+def test_the_token_requests_of_oauth_1_have_a_hook(app: Flask, stub: Any) -> None:
+    """``access_token_request`` would be registered for an OAuth 1 client and never be called."""
+    stub.answers["/request_token"] = "oauth_token=RT&oauth_token_secret=RS&oauth_callback_confirmed=true"
+    stub.answers["/access_token"] = "oauth_token=OT&oauth_token_secret=OS"
+    fix = Fix("access_token_request")
+    client = OAuth(app).register("dev", **stub.oauth1(compliance_fix=fix))
+    with app.test_request_context():
+        data = client.create_authorization_url("http://localhost/cb")
+        client.fetch_access_token(data["request_token"], oauth_verifier="V")
+        client.get("a")
+    assert [url for _, url, _, _ in fix.calls] == [f"{stub.url}/request_token", f"{stub.url}/access_token"]
+    assert all(headers["Authorization"].startswith("OAuth ") for _, _, headers, _ in fix.calls)
+    assert [seen.headers.get("x-fixed") for seen in stub.seen] == ["access_token_request"] * 2 + [None]
+
+
 def test_hooks_of_oauth_1(app: Flask, stub: Any) -> None:
     """A fix on an OAuth 1 client could not mend a token answer."""
     stub.answers["/request_token"] = {"oauth_token": "RT", "oauth_token_secret": "RS"}
