@@ -10,6 +10,7 @@ import requests
 
 from ..clients.base import ClientConfig
 from ..clients.claims import ClaimsOptions, check_claims, check_claims_options
+from ..clients.http_options import split_oauth2_options
 from ..clients.oauth2 import OAuth2Client
 from ..clients.pkce import create_code_verifier
 from ..errors import (
@@ -108,6 +109,7 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         leeway = kwargs.pop("leeway", None)
         options = check_claims_options(kwargs.pop("claims_options", None))
         _refuse_claims_cls(kwargs.pop("claims_cls", None))
+        self._check_keywords(kwargs)
         params = self._read_callback()
         state = params.get("state")
         if state is None:
@@ -126,6 +128,16 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         claims = self._read_id_token(token, flow, leeway)
         check_claims(claims, options, provider=self.name)
         return FinishedFlow(flow, token, claims, params.extra())
+
+    def _check_keywords(self, kwargs: Mapping[str, Any]) -> None:
+        """Refuse what cannot be a parameter of the token request, such as a restriction whose name is misspelt."""
+        _, form = split_oauth2_options(kwargs, where="authorize_access_token()", provider=self.name)
+        for key, value in form.items():
+            if isinstance(value, Mapping) or callable(value):
+                raise TypeError(
+                    f"authorize_access_token() got an unexpected keyword argument {key!r}: it takes leeway, "
+                    "claims_options, keywords of the HTTP request, and parameters of the token request as text"
+                )
 
     def _read_id_token(self, token: TokenDict, flow: PendingFlow, leeway: float | None) -> UserInfo | None:
         asked = "openid" in (flow.scope or "").split()

@@ -631,6 +631,16 @@ def test_a_restriction_that_nothing_would_read_is_refused(
         client.parse_id_token(token, None, **keywords)
 
 
+@pytest.mark.parametrize("value", [{"hd": {"essential": True}}, lambda claims: True])
+def test_a_misspelt_restriction_is_refused(oidc: Any, oauth_provider: DevProvider, value: Any) -> None:
+    """A restriction whose name is misspelt would be sent to the provider as a parameter, and let in everybody."""
+    with pytest.raises(TypeError, match=r"'claim_options'.*claims_options"):
+        oidc(finish={"claim_options": value})
+    assert oauth_provider.count("/oauth2/token") == 0
+    _, token = oidc(finish={"audience": "api", "headers": {"X-A": "1"}})
+    assert token["access_token"]
+
+
 def test_openid_without_an_issuer_is_refused_with_a_sentence(app: Flask, stub: Any) -> None:
     """An ID token nobody vouches for would fail without saying what to set."""
     stub.answers["/token"] = {**TOKEN, "id_token": "x.y.z"}
