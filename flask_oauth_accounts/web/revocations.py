@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from flask import Flask, current_app, request, session
-from flask_login import COOKIE_NAME, user_accessed
+from flask_login import COOKIE_NAME, user_accessed, user_logged_out
 
 from ..registry import get_state
 from .sessions import LOGIN_KEY, LoginMark, read_login_mark
@@ -19,11 +19,18 @@ logger = logging.getLogger(__name__)
 
 
 def watch_sessions(app: Flask) -> None:
-    """Look whenever Flask-Login looks for the user.
+    """Look whenever Flask-Login looks for the user, and forget how a session began when the application ends it.
 
     :param app: the application.
     """
     user_accessed.connect(_end_revoked_session, app)
+    user_logged_out.connect(_forget_mark, app)
+
+
+def _forget_mark(sender: Flask, **_: Any) -> None:
+    """The next session may begin by a password, and then ends by no provider's word."""
+    if LOGIN_KEY in session:
+        session.pop(LOGIN_KEY)
 
 
 def _end_revoked_session(sender: Flask, **_: Any) -> None:

@@ -81,7 +81,8 @@ def begin_session(user: Any, mark: LoginMark) -> None:
         abandon_session()
         raise
     values = {"name": mark.name, "account": mark.subject, "sid": mark.sid, "at": mark.at, "oidc": mark.is_openid}
-    session[LOGIN_KEY] = {key: value for key, value in values.items() if value not in (None, False)}
+    kept = {key: value for key, value in values.items() if value not in (None, False)}
+    session[LOGIN_KEY] = {**kept, "user": session["_user_id"]}
 
 
 def abandon_session() -> None:
@@ -100,9 +101,12 @@ def end_session() -> None:
 
 
 def read_login_mark() -> LoginMark | None:
-    """:return: how this session began, ``None`` where it was not by this package."""
+    """:return: how this session began, ``None`` where it was not by this package.
+
+    An application that logs somebody else in by Flask-Login alone leaves the mark of the user before.
+    """
     values = session.get(LOGIN_KEY)
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or values.get("user") != session.get("_user_id"):
         return None
     name, subject, sid, at = (values.get(key) for key in ("name", "account", "sid", "at"))
     if not isinstance(name, str) or not isinstance(subject, str) or not isinstance(at, int | float):

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cachelib import FileSystemCache
 from flask_caching import Cache
+from flask_login import login_user, logout_user
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
@@ -18,6 +19,60 @@ EVENT = "http://schemas.openid.net/event/backchannel-logout"
 def leave(site: Any, browser: Any) -> str:
     """Press "Sign out"; returns the provider's address."""
     return str(browser.post("/logout", data={"csrf_token": site.token(browser)}).headers["Location"])
+
+
+class TestOwnLogout:
+    """An application that logs out by Flask-Login alone, and in again by a password."""
+
+    @pytest.fixture
+    def site(self, make_site: Callable[..., Any]) -> Any:
+        """A site with a sign-in and a sign-out of its own, where alice has gone out by them."""
+        site = make_site(OAUTH_ACCOUNTS_PROVIDER_LOGOUT=True)
+
+        @site.app.get("/own/<email>")
+        def own(email: str) -> str:
+            login_user(site.db.session.query(site.user_model).filter_by(email=email).one())
+            return ""
+
+        @site.app.get("/leave")
+        def go() -> str:
+            logout_user()
+            return ""
+
+        site.log_in(site.browser(), "two", "bob")
+        return site
+
+    @pytest.mark.parametrize(("user", "leaves"), [("bob", True), ("bob", False), ("alice", True)])
+    def test_how_the_last_session_began_does_not_count(self, site: Any, user: str, leaves: bool) -> None:
+        """A provider's logout of one user would end the session of the next, or their sign-out lead to it."""
+        browser = site.browser()
+        site.log_in(browser, "three", "alice")
+        if leaves:
+            browser.get("/leave")
+            assert site.who(browser) is None
+        browser.get(f"/own/{user}@example.com")
+        token = site.provider.create_logout_token("alice")
+        assert site.browser().post("/backchannel-logout/three", data={"logout_token": token}).status_code == 200
+        assert site.who(browser) == f"{user}@example.com"
+        assert leave(site, browser) == "/login?out=1"
+
+    def test_a_session_that_is_prolonged_keeps_its_mark(self, site: Any) -> None:
+        """Whoever is remembered by the application would stay when the company has shut them out."""
+        browser = site.browser()
+        site.log_in(browser, "three", "alice")
+        browser.get("/own/alice@example.com")
+        token = site.provider.create_logout_token("alice")
+        site.browser().post("/backchannel-logout/three", data={"logout_token": token})
+        assert site.who(browser) is None
+
+    def test_the_mark_is_that_of_its_user(self, site: Any) -> None:
+        """Whoever comes by a remember cookie would be taken for the user before."""
+        browser = site.browser()
+        site.log_in(browser, "three", "alice")
+        with browser.session_transaction() as session:
+            session["_user_id"] = "1"
+        assert site.who(browser) == "bob@example.com"
+        assert leave(site, browser) == "/login?out=1"
 
 
 class TestRpInitiated:
@@ -49,6 +104,7 @@ class TestRpInitiated:
         assert site.browser().get(f"/logged-out/three?state={states[0]}").status_code == 400
         assert browser.get(f"/logged-out/two?state={states[1]}").status_code == 404
         assert browser.get(f"/logged-out/one?state={states[1]}").status_code == 404
+        assert browser.head(f"/logged-out/three?state={states[2]}").status_code == 200, "a preview uses nothing up"
         assert browser.get(f"/logged-out/three?state={states[2]}").headers["Location"] == "/login?out=1"
         assert browser.get(f"/logged-out/three?state={states[2]}").status_code == 400
 
