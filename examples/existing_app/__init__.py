@@ -12,6 +12,7 @@ from flask import Flask
 
 from flask_oauth_accounts import oauth_bp
 
+from . import commands as commands  # adds itself to the site
 from .extensions import accounts, cache, csrf, login_manager, migrate
 from .models import db
 from .views import site

@@ -13,7 +13,7 @@ from flask_oauth_accounts import current_oauth
 
 from .models import User, db
 
-site = Blueprint("site", __name__)
+site = Blueprint("site", __name__, cli_group=None)
 
 OWN_PATH = re.compile(r"/[\w-][\w./?=&%-]*", re.ASCII)
 """A path on this site; never ``//elsewhere``."""

@@ -36,7 +36,7 @@ def configure(provider: DevProvider) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The seven-line application with a provider on loopback.")
+    parser = argparse.ArgumentParser(description="The five-line application with a provider on loopback.")
     parser.add_argument("--port", type=int, default=5000, help="0 for any free one")
     port = parser.parse_args().port
     logging.basicConfig(level=logging.WARNING)

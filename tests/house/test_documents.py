@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from flask_oauth_accounts import errors, oauth_bp  # noqa: F401 – the pages have errors of their own
+from flask_oauth_accounts.providers import load_preset
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")] + DOCS
+EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
 
 
 def tree(base: type[errors.OAuthError]) -> Iterator[type[errors.OAuthError]]:
@@ -60,3 +62,23 @@ def test_named_files_exist(page: Path) -> None:
     top = "flask_oauth_accounts|migrations|templates|tests|examples|docs"
     for name in re.findall(rf"`((?:{top})/[\w./-]*)`", page.read_text()):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: f"{page.parent.name}/{page.name}")
+def test_this_machine_has_one_name(page: Path) -> None:
+    """Who mixes ``localhost`` with the 127.0.0.1 that ``flask run`` prints ends at a callback without cookies."""
+    assert "//localhost" not in page.read_text()
+
+
+def test_readme_counts_its_lines_right() -> None:
+    """A first claim that is wrong makes a reader doubt all others."""
+    text = (ROOT / "README.md").read_text()
+    lines = [line for line in text.partition("```python\n")[2].partition("```")[0].splitlines() if line]
+    assert f"the {['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven'][len(lines)]} lines above" in text
+
+
+@pytest.mark.parametrize("name", ["accounts.md", "json.md"])
+def test_examples_of_an_identity_have_its_issuer(name: str) -> None:
+    """A policy or front end that compares the issuer would be written for one that never comes."""
+    issuers = re.findall(r'issuer"?[:=] ?"([^"]*)"', (ROOT / "docs" / name).read_text())
+    assert set(issuers) == {load_preset("github").issuer}

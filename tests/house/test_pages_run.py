@@ -11,12 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from flask import Flask, request
+from flask import Flask
+from flask import request as flask_request
+from packaging.requirements import Requirement
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
@@ -44,7 +47,7 @@ def github(
     api = Flask("github")
 
     def ask() -> dict[str, Any]:
-        headers = {"Authorization": request.headers["Authorization"]}
+        headers = {"Authorization": flask_request.headers["Authorization"]}
         profile: dict[str, Any] = requests.get(f"{oauth_provider.url}/api/me", headers=headers, timeout=5).json()
         return profile
 
@@ -169,7 +172,9 @@ def commands(page: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", COMMANDS, ids=name_of)
-def test_commands_of_a_page_run(page: Path, github: DevProvider, tmp_path: Path) -> None:
+def test_commands_of_a_page_run(
+    page: Path, github: DevProvider, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Who copies a command from the documentation expects it to work."""
     (tmp_path / "app.py").write_text(BLOCK.findall((ROOT / "README.md").read_text())[0])
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -180,6 +185,13 @@ def test_commands_of_a_page_run(page: Path, github: DevProvider, tmp_path: Path)
         if words[0] == "make":
             done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
+        elif words[:2] == ["pip", "install"]:
+            check_requirements(words[2:])
+        elif words[0] == "rq":
+            redis_url = request.getfixturevalue("redis_url")
+            rq = [str(Path(sys.executable).with_name("rq")), *words[1:], "--burst", "--url", redis_url]
+            done = subprocess.run(rq, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
         elif words[0] == "export":
             key, _, value = words[1].partition("=")
             environment[key] = value
@@ -190,6 +202,13 @@ def test_commands_of_a_page_run(page: Path, github: DevProvider, tmp_path: Path)
             assert words[0] == "flask", f"nobody has taught this test to run: {line}"
             done = subprocess.run(flask(words), cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_requirements(words: list[str]) -> None:
+    """What a page tells to install is what this test runs with, and its extras exist."""
+    for requirement in map(Requirement, words):
+        known = metadata.metadata(requirement.name).get_all("Provides-Extra") or []
+        assert requirement.extras <= set(known), requirement
 
 
 def create_legacy_tables(instance: Path) -> None:
