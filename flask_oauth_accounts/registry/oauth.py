@@ -17,13 +17,14 @@ from ..clients.base import ClientConfig, create_client_config
 from ..clients.logs import silence_libraries
 from ..clients.merging import merge_settings
 from ..clients.names import check_arguments, config_key
-from ..errors import ConfigurationError, OAuthError
+from ..errors import ConfigurationError
 from ..providers import find_preset
 from ..remote_app import OAuth1App, OAuth2App, RemoteApp, Runtime
 from ..remote_app.adapters import adapt_callbacks, find_current_user, find_current_user_id
 from ..remote_app.caches import refuse_null_cache
 from ..remote_app.flow_stores import CacheFlowStore, SessionFlowStore
-from .state import EXTENSION_KEY, AppState, Entry, FetchToken, RegistryState, UpdateToken, ensure_state, get_state
+from .entries import Entries, Entry
+from .state import EXTENSION_KEY, AppState, FetchToken, RegistryState, UpdateToken, ensure_state, get_state
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class OAuth:
         fetch_token: FetchToken | None = None,
         update_token: UpdateToken | None = None,
     ) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries = Entries()
         self._given = (cache, fetch_token, update_token)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._latest: Flask | None = None
@@ -116,12 +117,15 @@ class OAuth:
         mine = self._find_mine()
         return mine.update_token if mine else self._given[2]
 
-    def _find_state(self) -> AppState | None:
-        if has_app_context():
-            state: AppState | None = current_app.extensions.get(EXTENSION_KEY)
-            return state if state is not None and self in state.registries else None
+    def _find_app(self) -> Flask | None:
+        """The current application, else the only one."""
         apps = list(self._apps)
-        return get_state(apps[0]) if len(apps) == 1 else None
+        return _current_app() or (apps[0] if len(apps) == 1 else None)
+
+    def _find_state(self) -> AppState | None:
+        app = self._find_app()
+        state: AppState | None = app.extensions.get(EXTENSION_KEY) if app is not None else None
+        return state if state is not None and self in state.registries else None
 
     def _require_state(self) -> AppState:
         state = self._find_state()
@@ -144,6 +148,8 @@ class OAuth:
     def register(self, name: str, overwrite: bool = False, **kwargs: Any) -> Any:
         """Add a client, or replace the one of that name.
 
+        In the context of an application it is that application's own; without one it is there for all of them.
+
         :param name: of the client; ``oauth.<name>`` gives it.
         :param overwrite: let the configuration win over the arguments.
         :param kwargs: the client's settings; see the documentation. What is not given is read from the configuration
@@ -155,35 +161,34 @@ class OAuth:
         preset = find_preset(str(kwargs.get("preset") or name))
         check_arguments(kwargs, [item.name for item in preset.placeholders] if preset else ())
         arguments = {key: dict(value) if isinstance(value, Mapping) else value for key, value in kwargs.items()}
-        before = self._entries.get(name)
-        self._entries[name] = entry = Entry(name, overwrite, arguments)
-        state = self._find_state()
+        entry, state = Entry(name, overwrite, arguments), self._find_state()
+        client: Any = LocalProxy(lambda: self._require_client(name))
         if state is None:
-            return LocalProxy(lambda: self._require_client(name))
-        try:
-            if not self._check(entry, state):
-                # As with Authlib, the configuration may still come; without it, the login is refused.
-                logger.warning(describe_missing_id(name))
-                return LocalProxy(lambda: self._require_client(name))
-            return self.create_client(name)
-        except OAuthError:
-            # What is refused leaves nothing behind that every later page would stumble over.
-            if before is None:
-                del self._entries[name]
-            else:
-                self._entries[name] = before
-            raise
+            self._entries.add(entry, _current_app(), self._apps)
+            return client
+        # What is refused leaves nothing behind that every later page would stumble over.
+        mine = state.registries[self]
+        if self._check(entry, state):
+            client = self._build(entry, state, mine)
+            mine.clients[name] = (entry, client)
+        else:
+            # As with Authlib, the configuration may still come; without it, the login is refused.
+            logger.warning(describe_missing_id(name))
+        self._entries.add(entry, _current_app(), self._apps)
+        return client
 
     def unregister(self, name: str) -> None:
         """Remove a client; a name that is not there is no error.
 
+        In the context of an application its own goes first, and then the one that is there for all of them.
+
         :param name: of the client.
         """
-        self._entries.pop(name, None)
+        self._entries.remove(name, _current_app(), self._apps)
 
     def list_names(self) -> tuple[str, ...]:
         """The names in the order of registration; no client is built."""
-        return tuple(self._entries)
+        return tuple(self._entries.list_for(self._find_app()))
 
     def create_client(self, name: str) -> Any:
         """Give the client of that name, always the same one within an application.
@@ -193,7 +198,7 @@ class OAuth:
         :raises RuntimeError: before :meth:`init_app`.
         :raises ConfigurationError: if the client cannot work as it is configured.
         """
-        entry = self._entries.get(name)
+        entry = self._entries.list_for(self._find_app()).get(name)
         if entry is None:
             return None
         state = self._require_state()
@@ -210,7 +215,7 @@ class OAuth:
     def _require_client(self, name: str) -> Any:
         client = self.create_client(name)
         if client is None:
-            raise AttributeError(f"No such client: {name}")
+            raise AttributeError(self._entries.describe_missing(name))
         return client
 
     def __getattr__(self, name: str) -> Any:
@@ -219,7 +224,7 @@ class OAuth:
         return self._require_client(name)
 
     def __repr__(self) -> str:
-        return f"<OAuth {', '.join(self._entries) or 'without clients'}>"
+        return f"<OAuth {', '.join(self.list_names()) or 'without clients'}>"
 
     def validate(self, app: Flask) -> None:
         """Check the settings of every client without building one.
@@ -228,7 +233,7 @@ class OAuth:
         :raises ConfigurationError: for the first client that cannot work, with the key and the remedy.
         """
         state = get_state(app)
-        for entry in self._entries.values():
+        for entry in self._entries.list_for(app).values():
             if not self._check(entry, state):
                 # Commands and tests run where no credentials are: the application starts, and `doctor` tells.
                 logger.warning(describe_missing_id(entry.name))
@@ -288,6 +293,10 @@ def describe_missing_id(name: str) -> str:
         f"{config_key(name, 'client_id')} is not set, so {name} cannot log anybody in: take it from the provider's "
         f'console, or give client_id to register("{name}")'
     )
+
+
+def _current_app() -> Flask | None:
+    return current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
 
 
 def _choose_class(entry: Entry, config: ClientConfig) -> type[RemoteApp]:

@@ -17,6 +17,7 @@ from ..remote_app import RemoteApp, Runtime
 from ..remote_app.adapters import find_flask_cache
 from ..remote_app.caches import is_null_cache
 from ..vault.keys import KeyProvider, KeyRing
+from .entries import Entry
 
 if TYPE_CHECKING:
     from .oauth import OAuth
@@ -25,15 +26,6 @@ EXTENSION_KEY = "flask_oauth_accounts"
 
 FetchToken = Callable[[str], Mapping[str, Any] | None]
 UpdateToken = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What was given to :meth:`OAuth.register`."""
-
-    name: str
-    overwrite: bool
-    arguments: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
