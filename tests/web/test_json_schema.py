@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from flask_oauth_accounts import token_required
 from flask_oauth_accounts.testing import DevUser
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -110,6 +111,18 @@ def test_problems_of_every_kind(site: Any) -> None:
         assert answer.json["status"] == answer.status_code
     sections = (DOCS / "errors.md").read_text("utf-8")
     assert all(f"### `{code}`" in sections for _, _, code in calls)
+
+
+def test_a_view_that_needs_a_token(site: Any) -> None:
+    """A front end would take the address of a consent for one it must not follow."""
+    site.app.add_url_rule("/needs", view_func=token_required("three")(lambda: "enough"))
+    browser = site.browser()
+    stranger = browser.get("/needs", headers=JSON)
+    assert (stranger.status_code, validate(stranger.json, "problem")["url"]) == (401, "/login?next=%2Fneeds")
+    site.log_in(browser, "two")
+    user = browser.get("/needs", headers=JSON)
+    assert (user.status_code, user.json["code"]) == (401, "missing_token")
+    assert validate(user.json, "problem")["url"].startswith("http://localhost/reconnect/three")
 
 
 @pytest.mark.parametrize(
