@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from ..clients.base import config_key
 from ..errors import OAuthError
 from ..registry import AppState, get_state
 from ..vault.keys import DERIVED_PREFIX
@@ -39,6 +41,17 @@ class Duration(_FloatType):
         return float(int(match[1]) * _UNITS[match[2]])
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report.
+
+    :ivar level: ``ok``; ``hint`` (worth knowing); ``problem`` (mend it).
+    """
+
+    level: Literal["ok", "hint", "problem"]
+    text: str
+
+
 def require_accounts() -> Any:
     """The accounts of the current application.
 
@@ -55,6 +68,14 @@ def require_accounts() -> Any:
 def find_engine(accounts: Any) -> Any:
     """The engine itself: the way the extension finds it would bring the tables up to date on the way."""
     return accounts.db.engines[getattr(accounts.user_model, "__bind_key__", None)]
+
+
+def describe_no_client(state: AppState) -> str:
+    """Say what to do in an application without any client."""
+    key = config_key("github", "client_id")
+    if state.accounts is not None and state.accounts.embedded:
+        return f"no client is registered: set {key}, for example"
+    return f'no client is registered: write oauth.register("github"), for example, and set {key}'
 
 
 def describe_missing_key(key_id: str | None, count: int) -> str:

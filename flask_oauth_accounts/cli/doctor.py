@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -12,31 +12,13 @@ from flask import current_app
 from flask.cli import with_appcontext
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from ..clients.authentication import authentication_method
-from ..clients.base import config_key, is_loopback
+from ..clients.base import is_loopback
 from ..errors import OAuthError
 from ..registry import AppState, get_state
 from ..remote_app.caches import backend_of, is_null_cache
-from .addresses import find_redirect_uri
-from .common import describe_missing_key, find_engine, report_errors
-
-_METADATA = {
-    "authorization_endpoint": "authorize_url",
-    "token_endpoint": "access_token_url",
-    "userinfo_endpoint": "userinfo_endpoint",
-    "jwks_uri": "jwks_uri",
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report.
-
-    :ivar level: ``ok``; ``hint`` (worth knowing); ``problem`` (mend it).
-    """
-
-    level: Literal["ok", "hint", "problem"]
-    text: str
+from .addresses import ASSUMED_HOST, find_redirect_uri, is_host_assumed
+from .client_checks import check_clients
+from .common import Finding, describe_missing_key, find_engine, report_errors
 
 
 @click.command(
@@ -49,7 +31,7 @@ def doctor_command(offline: bool) -> None:
     """Print findings, worst ones marked, and the redirect URI to register for each provider."""
     state = get_state()
     checks: list[Callable[[AppState], Iterator[Finding]]] = [
-        lambda state: check_clients(state, offline=offline),
+        partial(check_clients, offline=offline),
         check_tables,
         check_keys,
         check_cache,
@@ -65,57 +47,6 @@ def doctor_command(offline: bool) -> None:
     click.echo(f"{problems} problems" if problems != 1 else "1 problem")
     if problems:
         raise click.exceptions.Exit(1)
-
-
-def check_clients(state: AppState, *, offline: bool) -> Iterator[Finding]:
-    """Each client: can it be built, has it its secret, does its provider say what is configured."""
-    names = state.oauth.list_names()
-    if not names:
-        yield Finding("problem", f"no client is registered: set {config_key('github', 'client_id')}, for example")
-    for name in names:
-        try:
-            client = state.oauth.create_client(name)
-        except OAuthError as error:
-            yield Finding("problem", error.operator_message)
-            continue
-        uri = find_redirect_uri(name) or "that of your own view"
-        yield Finding("ok", f"{name}: register this redirect URI with {client.display_name}: {uri}")
-        yield from _check_credentials(client)
-        if not offline and client.protocol == "oauth2" and client.server_metadata_url:
-            yield from _check_discovery(client)
-
-
-def _check_credentials(client: Any) -> Iterator[Finding]:
-    if not client.client_id:
-        yield Finding("problem", f"{client.name}: {config_key(client.name, 'client_id')} is not set")
-    if client.protocol == "oauth1":
-        needs_secret = client.client_kwargs.get("rsa_key") is None
-    else:
-        # A public client is one that says so; a secret that was forgotten looks the same.
-        needs_secret = client.client_kwargs.get("token_endpoint_auth_method") != "none" and client.apple_key is None
-    if needs_secret and not client.client_secret:
-        yield Finding(
-            "problem",
-            f"{client.name}: {config_key(client.name, 'client_secret')} is not set (for a public client set "
-            f"token_endpoint_auth_method to none)",
-        )
-    elif client.protocol == "oauth2":
-        yield Finding("ok", f"{client.name}: authenticates with {authentication_method(client)}")
-
-
-def _check_discovery(client: Any) -> Iterator[Finding]:
-    try:
-        metadata = client.fetch_discovery_document()
-    except OAuthError as error:
-        yield Finding("problem", f"{client.name}: discovery: {error.operator_message}")
-        return
-    yield Finding("ok", f"{client.name}: discovery answers, issuer {metadata.get('issuer')}")
-    for theirs, ours in _METADATA.items():
-        configured, discovered = getattr(client, ours), metadata.get(theirs)
-        if configured and discovered and configured != discovered:
-            yield Finding(
-                "problem", f"{client.name}: {ours} is {configured}, but discovery now says {theirs} is {discovered}"
-            )
 
 
 def check_tables(state: AppState) -> Iterator[Finding]:
@@ -204,6 +135,12 @@ def check_addresses(state: AppState) -> Iterator[Finding]:
     """The redirect URI is what the providers know, also behind a proxy."""
     external = state.settings.external_url
     if external is None:
+        if is_host_assumed() and find_redirect_uri("any") is not None:
+            yield Finding(
+                "hint",
+                f"the host {ASSUMED_HOST} is assumed, because that is where `flask run` listens; elsewhere set "
+                "OAUTH_ACCOUNTS_EXTERNAL_URL",
+            )
         if not current_app.debug and not current_app.testing:
             yield from _check_proxy()
         return

@@ -6,12 +6,11 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from ..clients.base import config_key
 from ..errors import OAuthError
 from ..providers import list_presets, load_preset
 from ..registry import get_state
 from .addresses import find_redirect_uri
-from .common import report_errors, show_table
+from .common import describe_no_client, report_errors, show_table
 
 
 @click.command("providers", help="List the registered clients with the redirect URI of each, or all presets.")
@@ -28,7 +27,8 @@ def providers_command(presets: bool) -> None:
 
 @with_appcontext
 def _list_clients() -> None:
-    oauth = get_state().oauth
+    state = get_state()
+    oauth = state.oauth
     lines = []
     for name in oauth.list_names():
         try:
@@ -38,9 +38,6 @@ def _list_clients() -> None:
         except OAuthError as error:
             lines.append((name, "-", "not usable", error.operator_message))
     if not lines:
-        key = config_key("github", "client_id")
-        click.echo(
-            f"No client is registered in {current_app.name}. Set {key} and {config_key('github', 'client_secret')}."
-        )
+        click.echo(f"{current_app.name}: {describe_no_client(state)}")
         return
     show_table(("name", "provider", "protocol", "redirect URI to register"), lines)

@@ -12,6 +12,7 @@ from .apple import read_apple_key as read_apple_key
 from .issuers import accepts_metadata_issuer as accepts_metadata_issuer
 from .issuers import account_issuer as account_issuer
 from .issuers import decide_email_trust as decide_email_trust
+from .issuers import lacks_tenants as lacks_tenants
 from .issuers import match_issuer as match_issuer
 from .loader import find_preset as find_preset
 from .loader import list_presets as list_presets

@@ -130,6 +130,16 @@ def match_issuer(
     raise IdTokenError(description="iss is not the issuer of this provider", provider=provider)
 
 
+def lacks_tenants(preset: Preset, parameters: Mapping[str, str]) -> bool:
+    """Whether people of many tenants may start a login, and none of these tenants is admitted.
+
+    :param preset: the provider's facts.
+    :param parameters: values of its placeholders.
+    """
+    is_shared = (parameters.get("tenant") or "common").lower() in _SHARED_TENANTS
+    return bool(preset.issuer_template) and is_shared and not parameters.get("allowed_tenants")
+
+
 def _is_tenant(preset: Preset, issuer: str) -> bool:
     return accepts_metadata_issuer(preset, None, issuer)
 

@@ -115,8 +115,9 @@ def translated(engine: sa.Engine | None = None) -> Iterator[None]:
 
 def _find_reason(error: exc.SQLAlchemyError) -> str:
     """What the driver says of a connection that failed; of a statement it could repeat values."""
-    is_connection = isinstance(error, exc.OperationalError) and error.statement is None
-    return f"{type(error).__name__}: {error.orig}" if is_connection else type(error).__name__
+    if isinstance(error, exc.OperationalError) and error.statement is None:
+        return f"{type(error).__name__}: {error.orig}"
+    return type(error).__name__
 
 
 @contextmanager

@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_caching import Cache
+from flask_login import LoginManager
+from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from flask_oauth_accounts import OAuth, OAuthAccounts
+from flask_oauth_accounts.providers import list_presets, load_preset
 from flask_oauth_accounts.testing import DevProvider
 
 PRODUCTION = {
@@ -73,6 +77,123 @@ def test_a_public_client_needs_no_secret(make_site: MakeSite) -> None:
 def test_finds_that_no_client_is_registered(make_site: MakeSite) -> None:
     """An application whose environment is empty would show a sign-in page without a button."""
     find(make_site(OAUTH_ACCOUNTS_PROVIDERS=...), "GITHUB_CLIENT_ID")
+
+
+HALF = {"HALF_CLIENT_ID": "id", "HALF_CLIENT_SECRET": "s"}
+URLS = {"HALF_AUTHORIZE_URL": "https://p.example/a", "HALF_ACCESS_TOKEN_URL": "https://p.example/t"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "words"),
+    [
+        ({"preset": "oidc"}, {}, ("HALF_SERVER_METADATA_URL", "/.well-known/openid-configuration")),
+        ({}, {}, ("no such preset", "HALF_SERVER_METADATA_URL", "HALF_AUTHORIZE_URL", "HALF_ACCESS_TOKEN_URL")),
+        ({"authorize_url": "https://p.example/a"}, {}, ("HALF_ACCESS_TOKEN_URL",)),
+        ({}, URLS, ("nothing says who logs in", "HALF_USERINFO_ENDPOINT", "openid")),
+        ({"scope": "openid"}, URLS, ("who issues its ID tokens", "HALF_ISSUER")),
+        ({"scope": "openid", "issuer": "https://p.example"}, URLS, ("keys", "HALF_JWKS_URI")),
+        ({"preset": "microsoft"}, {}, ("HALF_TENANT is common", "HALF_ALLOWED_TENANTS")),
+        ({"preset": "microsoft", "tenant": "organizations"}, {}, ("HALF_TENANT is organizations",)),
+        (
+            {"preset": "apple"},
+            {"HALF_CLIENT_SECRET": ...},
+            ("HALF_TEAM_ID", "HALF_KEY_ID", "HALF_PRIVATE_KEY", "HALF_CLIENT_SECRET"),
+        ),
+        (
+            {"request_token_url": "https://p.example/r", "authorize_url": "https://p.example/a"},
+            {},
+            ("HALF_ACCESS_TOKEN_URL",),
+        ),
+    ],
+)
+def test_finds_a_client_that_is_half_described(
+    make_site: MakeSite, arguments: dict[str, Any], config: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    """The first visitor would find out, with an error page."""
+    site = make_site(
+        lambda app: OAuth(app).register("half", **arguments), OAUTH_ACCOUNTS_PROVIDERS=..., **{**HALF, **config}
+    )
+    find(site, "half: ", *words, options=("--offline",))
+
+
+def test_a_misspelt_preset_is_recognised(make_site: MakeSite) -> None:
+    """A developer would look for the fault in the addresses."""
+    site = make_site(
+        lambda app: OAuth(app).register("gitub", client_id="id", client_secret="s"), OAUTH_ACCOUNTS_PROVIDERS=...
+    )
+    find(site, "gitub", "did you mean 'github'?")
+
+
+def test_finds_a_discovery_document_that_lacks_an_endpoint(make_site: MakeSite, provider: DevProvider) -> None:
+    """A document for something else than logins would be noticed by the first visitor."""
+    provider.next_metadata(token_endpoint=None, times=None)
+    find(make_site(), "three", "THREE_ACCESS_TOKEN_URL")
+
+
+def test_every_preset_is_complete(make_site: MakeSite) -> None:
+    """A preset that works would be called broken, and no other line be read any more."""
+    values = {"hostname": "p.example", "label": "p", "segment": "p", "base_url": "https://p.example", "list": "*"}
+
+    def register(app: Flask) -> None:
+        oauth = OAuth(app)
+        for preset in map(load_preset, list_presets()):
+            given = {item.name: values[item.kind] for item in preset.placeholders}
+            if preset.key != "oidc":
+                oauth.register(preset.key, client_id="id", client_secret="s", **given)
+
+    output = make_site(register, OAUTH_ACCOUNTS_PROVIDERS=...).run("doctor", "--offline").output
+    assert output.count("register this redirect URI") > 50
+
+
+def test_a_client_for_an_api_only_is_no_problem(make_site: MakeSite) -> None:
+    """An application that asks an API in its own name would never get a clean report."""
+    machine = {"MACHINE_CLIENT_ID": "id", "MACHINE_CLIENT_SECRET": "s"}
+    site = make_site(
+        lambda app: OAuth(app).register("machine", access_token_url="https://p.example/t"),
+        OAUTH_ACCOUNTS_PROVIDERS=...,
+        **machine,
+    )
+    assert "hint     machine: without MACHINE_AUTHORIZE_URL" in site.run("doctor").output
+
+
+def test_finds_providers_that_nobody_registers(tmp_path: Path) -> None:
+    """The setting works where the blueprint sets up everything, and would be silently without effect here."""
+    db = SQLAlchemy()
+
+    class User(db.Model):  # type: ignore[name-defined, misc]
+        id = db.Column(db.Integer, primary_key=True)
+
+    app = Flask("own", instance_path=str(tmp_path))
+    app.config.update(SECRET_KEY="x", TESTING=True, SQLALCHEMY_DATABASE_URI="sqlite://", CACHE_TYPE="SimpleCache")
+    app.config.update(OAUTH_ACCOUNTS_PROVIDERS="github,google", GITHUB_CLIENT_ID="id", GITHUB_CLIENT_SECRET="s")
+    db.init_app(app)
+    LoginManager(app)
+    OAuthAccounts(OAuth(), db=db, user_model=User).init_app(app)
+    output = app.test_cli_runner().invoke(args=["oauth", "doctor", "--offline"]).output
+    assert 'here write oauth.register("github")' in output
+    assert 'here write oauth.register("google")' in output
+    assert "set GITHUB_CLIENT_ID" not in output
+
+
+def test_addresses_of_logouts_are_shown_where_they_are_used(make_site: MakeSite) -> None:
+    """The provider would refuse the way back from its logout, or never tell that a session has ended."""
+    output = make_site(**PRODUCTION, OAUTH_ACCOUNTS_PROVIDER_LOGOUT=True).run("doctor").output
+    assert "three: register this post-logout redirect URI too: https://www.example.com/logged-out/three\n" in output
+    assert "can be registered too: https://www.example.com/backchannel-logout/three\n" in output
+    assert "logged-out/two" not in output
+    assert "logged-out" not in make_site(**PRODUCTION).run("doctor").output
+
+
+def test_an_assumed_host_is_said(make_site: MakeSite) -> None:
+    """An operator would register an address of this machine with the provider."""
+    assert "the host 127.0.0.1:5000 is assumed" in make_site().run("doctor").output
+    assert "is assumed" not in make_site(SERVER_NAME="example.org").run("doctor").output
+    assert "is assumed" not in make_site(**PRODUCTION).run("doctor").output
+
+
+def test_an_empty_list_of_keys_is_no_list(make_site: MakeSite) -> None:
+    """The report would praise a key of its own where ``SECRET_KEY`` seals."""
+    assert "derived from SECRET_KEY" in make_site(OAUTH_ACCOUNTS_KEYS="").run("doctor").output
 
 
 def test_finds_unreachable_discovery(make_site: MakeSite, provider: DevProvider) -> None:

@@ -43,7 +43,7 @@ def test_a_real_flask_command_lists_the_commands(tmp_path: Path) -> None:
     for command in ("db", "dev-provider", "doctor", "import", "keys", "providers", "purge", "tokens"):
         assert f"  {command} " in shown.stdout
     listed = flask(tmp_path, "providers")
-    assert "http://localhost:5000/authorize/github" in listed.stdout
+    assert "http://127.0.0.1:5000/authorize/github" in listed.stdout
     assert "s3cret" not in listed.stdout + listed.stderr
 
 
@@ -108,9 +108,9 @@ def test_providers_are_listed_with_their_redirect_uris(site: Any) -> None:
     lines = site.run("providers").output.splitlines()
     assert [line.split()[0] for line in lines] == ["name", "one", "two", "three"]
     assert [line.split()[-2:] for line in lines[1:]] == [
-        ["oauth1", "http://localhost:5000/authorize/one"],
-        ["oauth2", "http://localhost:5000/authorize/two"],
-        ["openid", "http://localhost:5000/authorize/three"],
+        ["oauth1", "http://127.0.0.1:5000/authorize/one"],
+        ["oauth2", "http://127.0.0.1:5000/authorize/two"],
+        ["openid", "http://127.0.0.1:5000/authorize/three"],
     ]
 
 
