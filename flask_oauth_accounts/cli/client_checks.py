@@ -78,10 +78,11 @@ def _check_credentials(client: Any) -> Iterator[Finding]:
     elif client.protocol == "oauth2":
         yield Finding("ok", f"{name}: authenticates with {authentication_method(client)}")
     if _admits_nobody(client):
+        tenant, allowed = config_key(name, "tenant"), config_key(name, "allowed_tenants")
         yield Finding(
             "problem",
-            f"{name}: {config_key(name, 'tenant')} is {client.parameters.get('tenant', 'common')}, "
-            f"and every login is refused until {config_key(name, 'allowed_tenants')} lists the ids of the tenants that may come in, or * for all",
+            f"{name}: {tenant} is {client.parameters.get('tenant', 'common')}, so every login is refused until "
+            f"{allowed} lists the ids of the tenants that may come in, or * for all",
         )
 
 

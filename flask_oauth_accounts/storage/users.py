@@ -42,7 +42,9 @@ class Users:
         if python_type is None or (isinstance(value, python_type) and not isinstance(value, bool)):
             return value
         if python_type in (int, str) or issubclass(python_type, uuid.UUID):
-            return python_type(str(value))
+            value = python_type(str(value))
+            if isinstance(value, int) and abs(value) >= 2**63:
+                raise ValueError("no database has so great a number")
         return value
 
     def _python_type(self) -> type | None:
