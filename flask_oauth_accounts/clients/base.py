@@ -129,6 +129,12 @@ class ClientConfig:
         return joined.replace(" ", separator) if joined else None
 
     @property
+    def leeway(self) -> float | None:
+        """Seconds before its expiry from which a token of this client is due, and that clocks may differ."""
+        seconds = self.client_kwargs.get("leeway")
+        return None if seconds is None else float(seconds)
+
+    @property
     def is_openid(self) -> bool:
         """Whether ``openid`` is in the scope of an OAuth 2 client."""
         return not self.is_oauth1 and "openid" in parse_scope(self.scope)

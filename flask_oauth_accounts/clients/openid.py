@@ -177,14 +177,14 @@ class OpenIDSupport:
         :param access_token: of the same answer, for ``at_hash``.
         :param max_age: seconds since the last authentication, where that was asked for.
         :param acr_values: the authentication contexts that were asked for, separated by spaces.
-        :param leeway: seconds of clock difference; 60 when left out.
+        :param leeway: seconds of clock difference; when left out, the client's own, else 60.
         :param issued_within: seconds since ``iat``.
         :param check_expiry: ``False`` for a token that was kept and may have expired since.
         :return: its claims.
         :raises IdTokenError: if it may not be believed.
         """
         if leeway is None:
-            leeway = float(self.config.client_kwargs.get("leeway") or 60.0)
+            leeway = 60.0 if self.config.leeway is None else self.config.leeway
         claims = validate_id_token(
             id_token,
             keys=self._keys,

@@ -55,7 +55,11 @@ class RenewalMixin(RevocationMixin):
         assert vault is not None
         try:
             fresh: StoredToken = vault.fresh(
-                stored, self.refresh_stored, rejected=rejected, on_orphan=self._drop_orphan
+                stored,
+                self.refresh_stored,
+                rejected=rejected,
+                leeway=self._config.leeway,
+                on_orphan=self._drop_orphan,
             )
         except ReauthorizationRequired as error:
             build = self._runtime.reauthorize_url
@@ -92,7 +96,7 @@ class RenewalMixin(RevocationMixin):
             parse_expires_at(token.get("expires_at")),
             parse_expires_in(token.get("expires_in")),
             now=self._runtime.clock(),
-            leeway=self._runtime.settings.refresh_leeway,
+            leeway=self._runtime.settings.refresh_leeway if self._config.leeway is None else self._config.leeway,
         )
 
     def _refresh_due(self, token: TokenDict) -> TokenDict:

@@ -156,6 +156,7 @@ class Vault:
         refresh: Refresh,
         *,
         rejected: str | None = None,
+        leeway: float | None = None,
         on_orphan: OnOrphan | None = None,
     ) -> StoredToken:
         """Get a token that may be used now, refreshed when it is due.
@@ -171,6 +172,7 @@ class Vault:
             package's errors. Called at most once.
         :param rejected: the access token that the API has just answered 401 to: it is refreshed even if it is not
             due, unless the row holds another one meanwhile.
+        :param leeway: seconds before its expiry from which the token is due, in place of ``refresh_leeway``.
         :param on_orphan: gets the new grant where the user disconnected during the refresh; it should revoke it.
         :return: the row with a usable token.
         :raises MissingTokenError: if the row is gone.
@@ -186,7 +188,8 @@ class Vault:
         :raises StorageUnavailable: if the database does not answer. A refreshed token that cannot be stored is never
             used; it is kept in memory and stored before anything else is tried for this row.
         """
-        return self._obtain(stored, refresh, Need(rejected, self.settings.refresh_leeway), on_orphan)
+        need = Need(rejected, self.settings.refresh_leeway if leeway is None else leeway)
+        return self._obtain(stored, refresh, need, on_orphan)
 
     def refresh_now(
         self,

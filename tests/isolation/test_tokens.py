@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,21 @@ def test_b13_nothing_in_registry_client_and_blueprint_changes(site: Any) -> None
         assert browser.get(f"/authorize/{name}?state=x&code=x").status_code == 400
         assert browser.get("/accounts").status_code == 200
     assert [describe(vars(item)) for item in shared] == before
+
+
+@pytest.mark.parametrize(("leeway", "refreshed"), [(300, 1), (0, 0)])
+def test_a_clients_own_leeway_counts_for_stored_tokens(
+    make_site: Callable[..., Any], leeway: int, refreshed: int
+) -> None:
+    """A stored token would expire on its way to a provider whose clock the operator knows to be wrong."""
+    site = make_site(OAUTH_ACCOUNTS_REFRESH_LEEWAY=30)
+    site.app.config["TWO_CLIENT_KWARGS"] = {"leeway": leeway}
+    browser = site.log_in("two")
+    asked = site.provider.count("/oauth2/token")
+    accounts = site.app.extensions["flask_oauth_accounts"].accounts
+    with site.app.app_context():
+        soon = accounts.models.OAuth2Token.__table__.update().values(expires_at=int(time.time()) + 100)
+        accounts.db.session.execute(soon)
+        accounts.db.session.commit()
+    assert browser.get("/who/two").status_code == 200
+    assert site.provider.count("/oauth2/token") == asked + refreshed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -545,6 +546,19 @@ def test_max_age_is_checked(oidc: Any, app: Flask, oauth_provider: DevProvider) 
     oauth_provider.next_id_token(auth_time=1)
     with pytest.raises(IdTokenError):
         oidc(authorize_params={"max_age": 60})
+
+
+@pytest.mark.parametrize(("leeway", "ago", "believed"), [(0, 30, False), (100, 80, True), (900, 400, False)])
+def test_a_clients_own_leeway(oidc: Any, oauth_provider: DevProvider, leeway: int, ago: int, believed: bool) -> None:
+    """C18: who wants to be strict with ``leeway: 0`` would let in whoever brings a token that has expired."""
+    oauth_provider.next_id_token(exp=int(time.time()) - ago, iat=int(time.time()) - 600)
+    arguments = oauth_provider.register_kwargs("oidc")
+    arguments["client_kwargs"] = {**arguments["client_kwargs"], "leeway": leeway}
+    if believed:
+        assert oidc(**arguments)[1]["userinfo"]["sub"] == "dev-1001"
+    else:
+        with pytest.raises(IdTokenError, match="expired"):
+            oidc(**arguments)
 
 
 def test_claims_options_of_authlib_are_accepted(oidc: Any) -> None:

@@ -394,6 +394,20 @@ def test_a_token_is_due_before_it_expires(create_app: Callable[..., Flask], stub
         assert len(stub.find("/token")) == refreshed
 
 
+def test_a_clients_own_leeway(create_app: Callable[..., Flask], stub: Any) -> None:
+    """Authlib's ``leeway`` of one client would be passed over, and its tokens expire on their way to the provider."""
+    rotate(stub)
+    app = create_app(OAUTH_ACCOUNTS_REFRESH_LEEWAY="10")
+    at = int(time.time()) + 100
+    for leeway, refreshed in ((300, 1), (0, 0)):
+        arguments = stub.oauth2(client_kwargs={"leeway": leeway}, fetch_token=lambda at=at: expired(expires_at=at))
+        client = OAuth(app).register("dev", **arguments)
+        stub.seen.clear()
+        with app.test_request_context():
+            client.get("a")
+        assert len(stub.find("/token")) == refreshed
+
+
 def test_a_leeway_longer_than_the_lifetime(create_app: Callable[..., Flask], stub: Any) -> None:
     """Each call would refresh, and again, until the provider's limit on that refuses every user."""
     rotate(stub)
