@@ -20,13 +20,15 @@ from .faults import translate_fault
 class Exchange:
     """The budget of one exchange; a context manager that turns foreign exceptions into this package's own.
 
+    :ivar named_origin: of an address that only the application's own call names; it may be in a private network.
+
     :param provider: the client's name, for errors.
     :param seconds: for everything together, redirects included; ``None`` for no limit.
     :param max_bytes: greatest body after decompression; ``None`` for no limit.
     :param timeout: seconds to connect and to wait for the next byte.
     """
 
-    __slots__ = ("_outer", "expires", "max_bytes", "provider", "reading", "timeout", "url")
+    __slots__ = ("_outer", "expires", "max_bytes", "named_origin", "provider", "reading", "timeout", "url")
 
     def __init__(
         self, *, provider: str, seconds: float | None, max_bytes: int | None, timeout: tuple[float, float]
@@ -36,6 +38,7 @@ class Exchange:
         self.max_bytes = max_bytes
         self.timeout = timeout
         self.url: str | None = None
+        self.named_origin: str | None = None
         self.reading = False
         self._outer: Exchange | None = None
 

@@ -24,7 +24,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from ..errors import ConfigurationError, ProviderResponseError, UntrustedHostError
 from .deadline import Exchange, TimedResponse, current_exchange
 from .faults import translate_fault
-from .origins import is_public_address, place_of
+from .origins import is_public_address, origin_of, place_of
 
 # Load balancers drop idle connections after 60 s as a rule; we let go first.
 IDLE_SECONDS = 55.0
@@ -157,19 +157,23 @@ class PooledAdapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
-        url = str(request.url)
+        url, exchange = str(request.url), current_exchange()
         parts = urlsplit(url)
         proxy = select_proxy(url, proxies) if proxies else None
         cert = tuple(cert) if isinstance(cert, list) else cert
-        key = (os.getpid(), parts.scheme, parts.netloc.rpartition("@")[2], verify, cert, proxy)
+        named = exchange is not None and exchange.named_origin == origin_of(url) is not None
+        key = (os.getpid(), parts.scheme, parts.netloc.rpartition("@")[2], verify, cert, proxy, named)
         pool = self._pools.get(key)
         if pool is None:
             while len(self._pools) >= _MAX_POOLS:
                 self._pools.pop(next(iter(self._pools)), None)
-            pool = self._pools.setdefault(key, self._create_pool(parts, verify, cert, proxy))
+            screen = None if named else self._screen
+            pool = self._pools.setdefault(key, self._create_pool(parts, verify, cert, proxy, screen))
         return pool
 
-    def _create_pool(self, parts: Any, verify: Any, cert: Any, proxy: str | None) -> HTTPConnectionPool:
+    def _create_pool(
+        self, parts: Any, verify: Any, cert: Any, proxy: str | None, screen: Screen | None
+    ) -> HTTPConnectionPool:
         options: dict[str, Any] = {}
         if parts.scheme == "https":
             options["ssl_context"] = _tls_context(os.getpid(), verify, cert)
@@ -179,7 +183,7 @@ class PooledAdapter(HTTPAdapter):
             pool: HTTPConnectionPool = manager.connection_from_host(host, parts.port, parts.scheme, pool_kwargs=options)
             return pool
         pool_class: Any = _POOL_CLASSES[parts.scheme]
-        created: HTTPConnectionPool = pool_class(host, parts.port, maxsize=_POOL_SIZE, screen=self._screen, **options)
+        created: HTTPConnectionPool = pool_class(host, parts.port, maxsize=_POOL_SIZE, screen=screen, **options)
         return created
 
     def send(  # noqa: PLR0917

@@ -229,6 +229,9 @@ class Transport:
     def send_api(self, session: requests.Session, method: str, url: str, **kwargs: Any) -> requests.Response:
         """Make an API call of the application.
 
+        Its address is taken at the application's word and may be a private one; where a redirect leads to is the
+        provider's word, and goes to the public internet only.
+
         Redirects within one origin are followed for GET, HEAD and OPTIONS, with ``allow_redirects=True`` for every
         method, see :func:`.redirects.change_request`. A redirect to another origin is returned as it is; with
         ``allow_redirects=True`` it is followed where it makes or keeps a GET or HEAD, with nothing of the caller's
@@ -245,9 +248,12 @@ class Transport:
         timeout = kwargs.pop("timeout", None)
         with self.exchange(max_bytes=self.max_bytes, timeout=timeout) as exchange:
             exchange.url = url
+            exchange.named_origin = None if self._is_operators(host_of(url)) else origin_of(url)
             response = session.request(method, url, allow_redirects=False, **kwargs)
             if wanted is True or (wanted is None and method.upper() in _SAFE_METHODS):
-                response = self._follow(session, method.upper(), response, kwargs, cross_origin=wanted is True)
+                response = self._follow(
+                    session, method.upper(), response, kwargs, exchange=exchange, cross_origin=wanted is True
+                )
         return response
 
     def _follow(
@@ -257,6 +263,7 @@ class Transport:
         response: requests.Response,
         options: dict[str, Any],
         *,
+        exchange: Exchange,
         cross_origin: bool,
     ) -> requests.Response:
         history: list[requests.Response] = []
@@ -274,16 +281,20 @@ class Transport:
                 options = bare_options(response, options)
                 session = self.create_session()
                 target = without_token(target)
+                exchange.named_origin = None
             response.close()
             history.append(response)
             response = session.request(method, target, allow_redirects=False, **options)
         response.history = history
         return response
 
-    def _screen(self, host: str, found: list[Any]) -> list[Any]:
+    def _is_operators(self, host: str) -> bool:
         name = host.lower()
         wildcards = (known[1:] for known in self.operator_hosts if known.startswith("*."))
-        if name in self.operator_hosts or any(map(name.endswith, wildcards)) or self.allow_http(host):
+        return name in self.operator_hosts or any(map(name.endswith, wildcards)) or self.allow_http(host)
+
+    def _screen(self, host: str, found: list[Any]) -> list[Any]:
+        if self._is_operators(host):
             return found
         return screen_addresses(self.provider, host, found)
 

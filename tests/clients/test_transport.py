@@ -196,6 +196,33 @@ def test_g08_g10_a_private_address_is_refused_before_a_byte(web: Any, create_tra
     assert not web.connections
 
 
+def test_an_address_in_the_applications_own_call_may_be_private(
+    web: Any, answer: Any, create_transport: Any, certificate: Path
+) -> None:
+    """An application could not call a service inside its company's network; or a provider's word would lead there."""
+    _serve_tls(web, certificate)
+    transport = create_transport(verify=str(certificate), allow_http=lambda host: False)
+    web.routes["/me"] = answer({"id": 1})
+    assert transport.send_api(transport.create_session(), "GET", f"{web.url}/me").json() == {"id": 1}
+    with pytest.raises(UntrustedHostError, match="private address"):
+        transport.fetch("GET", f"{web.url}/me")
+    assert len(web.seen) == 1
+
+
+def test_g08_a_redirect_of_an_applications_call_does_not_lead_to_private_addresses(
+    web: Any, create_web: Any, answer: Any, create_transport: Any, certificate: Path
+) -> None:
+    """Whoever answers an application's call could have the server ask its own network."""
+    other = create_web()
+    _serve_tls(web, certificate)
+    _serve_tls(other, certificate)
+    transport = create_transport(verify=str(certificate), allow_http=lambda host: False)
+    web.routes["/me"] = answer(status=302, headers={"Location": f"{other.url}/latest/meta-data"})
+    with pytest.raises(UntrustedHostError, match="private address"):
+        transport.send_api(transport.create_session(), "GET", f"{web.url}/me", allow_redirects=True)
+    assert other.seen == []
+
+
 @pytest.mark.parametrize("name", ["LOCALHOST", "localhost:8443"])
 def test_a_host_that_the_operator_named_may_be_private(web: Any, create_transport: Any, name: str) -> None:
     """An identity provider inside the company's network is what the operator wants."""
