@@ -12,14 +12,27 @@ from .errors import ProviderResponseError
 MAX_SUBJECT_LENGTH = 255
 
 
+# OpenID Connect Core section 5.1, and the claims of an ID token in sections 2, 3.1.3.6 and 3.3.2.11.
+_STANDARD_CLAIMS = frozenset(
+    [
+        *("sub", "name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile"),
+        *("picture", "website", "email", "email_verified", "gender", "birthdate", "zoneinfo", "locale"),
+        *("phone_number", "phone_number_verified", "address", "updated_at"),
+        *("iss", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash"),
+    ]
+)
+
+
 class UserInfo(dict[str, Any]):
-    """The raw claims of an ID token or a userinfo answer, readable as items and as attributes."""
+    """The raw claims of an ID token or a userinfo answer, readable as items and as attributes.
+
+    The attribute of a standard claim that is not there is ``None``.
+    """
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        if name in self or name in _STANDARD_CLAIMS:
+            return self.get(name)
+        raise AttributeError(name)
 
     def __repr__(self) -> str:
         return f"<UserInfo {', '.join(sorted(map(str, self)))}>"

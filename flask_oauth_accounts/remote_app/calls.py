@@ -89,15 +89,20 @@ class ApiCalls(TokenHolder):
         return response
 
     def resolve_url(self, url: str) -> str:
-        """Join a relative address to ``api_base_url``.
+        """Join a relative address to ``api_base_url``; a blank within it is sent as ``%20``.
 
         :raises UntrustedHostError: for an address that a browser and :func:`~urllib.parse.urljoin` read differently.
         """
-        if not isinstance(url, str) or any(ord(char) <= 32 or char == "\\" for char in url):
-            raise UntrustedHostError(description="the address holds a blank, control character or backslash")
+        if not isinstance(url, str) or url.strip() != url or any(ord(char) < 32 or char == "\\" for char in url):
+            raise UntrustedHostError(
+                description="the address holds a control character or backslash, or a blank at its end",
+                provider=self.name,
+            )
         try:
-            joined = urljoin(self._config.api_base_url or "", url)
+            joined = urljoin(self._config.api_base_url or "", url.replace(" ", "%20"))
             parts = urlsplit(joined)
+            if "%20" in parts.netloc:
+                raise ValueError("a blank in the host name")
         except ValueError as error:
             raise UntrustedHostError(description="the address cannot be read", provider=self.name) from error
         if not parts.scheme or not parts.netloc:

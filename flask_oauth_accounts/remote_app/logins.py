@@ -8,7 +8,7 @@ from typing import Any
 from flask import redirect
 from werkzeug.wrappers import Response
 
-from ..errors import ExpiredFlowError, MismatchingStateError, MissingRequestTokenError
+from ..errors import ConfigurationError, ExpiredFlowError, MismatchingStateError, MissingRequestTokenError
 from ..flow import APPLICATION, FlowStore, PendingFlow, hash_key
 from ..tokens import TokenDict
 from .callbacks import CallbackParams, read_callback
@@ -43,6 +43,13 @@ class Logins(ApiCalls):
     def save_authorize_data(self, **kwargs: Any) -> None:
         """The protocol's own, see :class:`OAuth1App` and :class:`OAuth2App`."""
         raise NotImplementedError
+
+    def _require_data(self, data: Mapping[str, Any], key: str) -> Any:
+        if not data.get(key):
+            raise ConfigurationError(
+                f"save_authorize_data() needs {key}, as create_authorization_url() gave it", provider=self.name
+            )
+        return data[key]
 
     def _save_flow(self, key: str, **values: Any) -> None:
         session = self._runtime.session()

@@ -58,9 +58,10 @@ class OAuth1App(RemoteApp):
         """Remember the login until the browser comes back.
 
         :param kwargs: ``request_token`` and ``redirect_uri``, as :meth:`create_authorization_url` gave them.
+        :raises ConfigurationError: without ``request_token``.
         :raises StorageUnavailable: if it cannot be remembered.
         """
-        request_token = dict(kwargs["request_token"])
+        request_token = dict(self._require_data(kwargs, "request_token"))
         if self._callbacks.save_request_token is not None:
             self._callbacks.save_request_token(request_token)
             if not kwargs.get("_purpose"):

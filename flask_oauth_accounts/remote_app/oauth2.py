@@ -75,11 +75,12 @@ class OAuth2App(LogoutMixin, RenewalMixin):
 
         :param kwargs: ``state``, ``redirect_uri``, ``url``, ``nonce`` and ``code_verifier``, as
             :meth:`create_authorization_url` gave them.
+        :raises ConfigurationError: without ``state``.
         :raises StorageUnavailable: if it cannot be remembered.
         """
         query = parse_qs(urlsplit(kwargs.get("url") or "").query)
         self._save_flow(
-            kwargs["state"],
+            self._require_data(kwargs, "state"),
             redirect_uri=kwargs.get("redirect_uri"),
             nonce=kwargs.get("nonce"),
             code_verifier=kwargs.get("code_verifier"),

@@ -133,6 +133,9 @@ FOREIGN = [
     "http://127.0.0.1:{own}@127.0.0.1:{port}/x",
     "http://localhost:{port}/x",
     "http://127.1:{port}/x",
+    "http://127.0.0.1:{port} /x",
+    "http://127.0.0.1:{port}/x ",
+    "\u00a0http://127.0.0.1:{port}/x",
     "https://127.0.0.1:{own}/x",
 ]
 
@@ -156,6 +159,19 @@ def test_g02_foreign_hosts_see_not_a_byte(app: Flask, stub: Any, listener: Any, 
     assert refused or (
         url.startswith("///") and [seen.headers["host"] for seen in stub.seen] == [f"127.0.0.1:{stub.port}"]
     )
+
+
+@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
+def test_blanks_within_an_address(app: Flask, stub: Any, protocol: str) -> None:
+    """A search as the documentation of Google Drive shows it would be refused as an attack."""
+    client = register(app, getattr(stub, protocol)(), TOKEN if protocol == "oauth2" else TOKEN1)
+    with app.test_request_context():
+        client.get("my files?q=name contains 'x'")
+        for odd in (" a", "a ", "a\tb", "a\nb", "a\\b", f"http://127.0.0.1 :{stub.port}/a", "http://a b.test/", None):
+            with pytest.raises(UntrustedHostError):
+                client.get(odd)
+    (seen,) = stub.seen
+    assert (seen.path, seen.query) == ("/api/my%20files", {"q": "name contains 'x'"})
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,14 @@ def test_a07_state_is_random_and_the_caller_may_give_one(begin: Any) -> None:
     assert login.finish("code=C&state=mine")["access_token"] == "AT-1"
 
 
+@pytest.mark.parametrize(("kind", "key"), [("oauth1", "request_token"), ("oauth2", "state")])
+def test_nothing_to_save(app: Flask, stub: Any, kind: str, key: str) -> None:
+    """A developer who saves the login without its state would read ``KeyError`` and not what is missing."""
+    client = OAuth(app, Cache()).register("dev", **getattr(stub, kind)())
+    with app.test_request_context(), pytest.raises(RuntimeError, match=rf"save_authorize_data\(\) needs {key}"):
+        client.save_authorize_data(redirect_uri="https://app.test/cb")
+
+
 def test_missing_authorize_url(app: Flask) -> None:
     """The developer would not learn which value is missing."""
     client = OAuth(app).register("dev", client_id="1")
@@ -477,6 +485,8 @@ def test_userinfo_in_the_token(oidc: Any, app: Flask) -> None:
         assert claims.email == claims["email"] == "alice@example.com"
         with pytest.raises(AttributeError):
             claims.nothing
+        assert claims.phone_number is claims.c_hash is None
+        assert "phone_number" not in claims
         identity = client.profile()
     assert (identity.subject, identity.email, identity.email_verified) == ("dev-1001", "alice@example.com", True)
     assert identity.issuer == client.load_server_metadata()["issuer"]
