@@ -27,6 +27,9 @@ from .starts import connect, login, login_page, reconnect
 from .words import find_page_language
 
 _YEAR = 365 * 24 * 3600
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_OTHER_METHODS = "_not_allowed"
+"""At the end of an endpoint: its address, by a method that it does not have."""
 
 
 def create_blueprint(
@@ -60,8 +63,8 @@ def create_blueprint(
 
     @blueprint.url_value_preprocessor
     def exempt_callbacks(endpoint: str | None, values: dict[str, Any] | None) -> None:
-        # Runs before Flask-WTF looks, whichever of the two was set up first.
-        for view in (authorize, backchannel_logout):
+        # Runs before Flask-WTF looks, whichever of the two was set up first. What nobody answers needs no token.
+        for view in (authorize, backchannel_logout, not_allowed):
             exempt_from_flask_wtf(view)
 
     @blueprint.after_request
@@ -80,9 +83,10 @@ def create_blueprint(
 
 def _add_routes(blueprint: Blueprint) -> None:
     def add(rule: str, view: Callable[..., Any], *methods: str) -> None:
-        blueprint.add_url_rule(rule, view.__name__, view, methods=list(methods))
-        if "GET" not in methods:
-            blueprint.add_url_rule(rule, not_allowed.__name__, not_allowed, methods=["GET"])
+        name, others = view.__name__, [method for method in _METHODS if method not in methods]
+        options: dict[str, Any] = {"provide_automatic_options": False}
+        blueprint.add_url_rule(rule, name, view, methods=list(methods), **options)
+        blueprint.add_url_rule(rule, name + _OTHER_METHODS, not_allowed, methods=others, **options)
 
     add("/login", login_page, "GET")
     add("/login/<name>", login, "GET", "POST")
@@ -101,8 +105,16 @@ def _add_routes(blueprint: Blueprint) -> None:
 
 
 def not_allowed(**_: Any) -> Any:
-    """Answer a link to an address that takes forms only by our own page; Flask's router would by a bare one."""
-    raise MethodNotAllowed(["POST"])
+    """Answer the methods that an address does not have by our own page; Flask's router would by a bare one.
+
+    ``OPTIONS`` is answered by what it has (RFC 9110 section 9.3.7).
+    """
+    endpoint = str(request.endpoint).removesuffix(_OTHER_METHODS)
+    methods = {method for rule in current_app.url_map.iter_rules(endpoint) for method in rule.methods or ()}
+    allowed = sorted(methods | {"OPTIONS"})
+    if request.method == "OPTIONS":
+        return Response("", headers={"Allow": ", ".join(allowed)})
+    raise MethodNotAllowed(allowed)
 
 
 def stylesheet() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flask import Response, redirect, request, url_for
+from flask import Response, make_response, redirect, request, url_for
 from flask_login import current_user
 
 from ..errors import CallbackError, IdTokenError, OAuthError, UnknownProviderError
@@ -44,6 +44,8 @@ def logged_out(name: str) -> Any:
     client = find_client(name)
     if not client.is_openid:
         raise UnknownProviderError
+    if request.method == "HEAD":
+        return make_response("")
     client.validate_logout_response()
     return redirect(_choose_target(), 303)
 

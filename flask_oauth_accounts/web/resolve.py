@@ -6,6 +6,8 @@ from typing import Any
 
 from flask import current_app, make_response, redirect, request, url_for
 from flask_login import current_user
+from flask_login.utils import expand_login_view, login_url
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import BuildError
 
 from ..accounts import PendingLink, Visitor
@@ -14,7 +16,7 @@ from ..identity import Identity
 from ..registry import get_state
 from . import csrf, links
 from .account_pages import Fact, describe_identity, list_facts
-from .addresses import check_next, resolve_target
+from .addresses import check_next, find_home, resolve_target
 from .context import (
     create_csrf_view,
     describe_provider,
@@ -42,11 +44,16 @@ def show_conflict(error: EmailTakenError, *, next_url: str | None) -> Any:
 
 
 def resolve() -> Any:
-    """Show the link that waits; by POST, after an older login, complete or discard it."""
+    """Show the link that waits; by POST, after an older login, complete or discard it.
+
+    Where there is none a browser goes on, and a front end is told.
+    """
     if request.method == "POST":
         return _finish()
     waiting = links.load_link()
     if waiting is None:
+        if wants_json():
+            raise NotFound
         if not current_user.is_authenticated:
             return redirect(url_for(".login_page"), 303)
         return redirect(_choose_target(links.drop_link()), 303)
@@ -155,11 +162,13 @@ def _list_ways(pending: PendingLink) -> list[Any]:
 
 
 def _find_local_login() -> str | None:
-    """The application's own sign-in page: ``login_manager.login_view``, where it is not one of ours."""
-    view = current_app.login_manager.login_view  # type: ignore[attr-defined]
-    if not view or view.rpartition(".")[0] == request.blueprint:
-        return None
+    """The application's own sign-in page, as Flask-Login knows it for our pages, where it is not our own."""
+    manager: Any = current_app.login_manager  # type: ignore[attr-defined]
+    view = manager.blueprint_login_views.get(request.blueprint, manager.login_view)
     try:
-        return url_for(view, next=url_for(".resolve"))
+        address = expand_login_view(view) if view else url_for(".login_page")
     except BuildError:
         return None
+    if address == url_for(".login_page"):
+        return None
+    return str(login_url(address, find_home() + url_for(".resolve")))

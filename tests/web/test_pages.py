@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask_wtf.csrf import CSRFProtect
 
 from flask_oauth_accounts.web.context import safe_link
 
@@ -76,12 +77,40 @@ def test_the_stylesheet_is_cached_and_changes_its_address(site: Any) -> None:
     assert again.status_code == 304
 
 
-def test_wrong_methods(site: Any) -> None:
-    """A link could log somebody out or connect an account."""
+ALLOWED = {
+    "/login": "GET, HEAD, OPTIONS",
+    "/login/two": "GET, HEAD, OPTIONS, POST",
+    "/authorize/two": "GET, HEAD, OPTIONS, POST",
+    "/profile/two": "GET, HEAD, OPTIONS",
+    "/accounts": "GET, HEAD, OPTIONS",
+    "/connect/two": "OPTIONS, POST",
+    "/reconnect/1": "GET, HEAD, OPTIONS",
+    "/resolve": "GET, HEAD, OPTIONS, POST",
+    "/accounts/1/disconnect": "OPTIONS, POST",
+    "/logout": "OPTIONS, POST",
+    "/backchannel-logout/three": "OPTIONS, POST",
+    "/oauth-accounts.css": "GET, HEAD, OPTIONS",
+}
+
+
+@pytest.mark.parametrize("flask_wtf", [False, True])
+@pytest.mark.parametrize("path", ALLOWED)
+def test_wrong_methods(site: Any, path: str, flask_wtf: bool) -> None:
+    """A link could log somebody out or connect an account, and a front end would get pages that it cannot read."""
+    if flask_wtf:
+        CSRFProtect(site.app)
     browser = site.browser()
-    for path in ("/logout", "/connect/two", "/accounts/1/disconnect", "/backchannel-logout/three"):
-        assert browser.get(path).status_code == 405
-    assert browser.post("/profile/two").status_code == 405
+    options = browser.options(path)
+    assert (options.status_code, options.headers["Allow"], options.data) == (200, ALLOWED[path], b"")
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - set(ALLOWED[path].split(", ")):
+        page = browser.open(path, method=method)
+        assert (page.status_code, page.headers["Allow"]) == (405, ALLOWED[path])
+        assert "<h1>" in page.text
+        assert page.headers["Cache-Control"] == "no-store"
+        assert "Content-Security-Policy" in page.headers
+        problem = browser.open(path, method=method, headers=JSON)
+        assert (problem.status_code, problem.headers["Allow"]) == (405, ALLOWED[path])
+        assert problem.content_type == "application/problem+json"
 
 
 def test_an_application_overrides_a_template(site: Any, tmp_path: Path) -> None:

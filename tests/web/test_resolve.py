@@ -338,6 +338,27 @@ def test_a_confirmed_address_is_shown_as_it_is(site: Any, browser: Any) -> None:
     assert "not confirmed" not in page
 
 
+@pytest.mark.parametrize("where", ["endpoint", "path", "address", "blueprint"])
+def test_the_application_s_own_login_is_offered(site: Any, where: str) -> None:
+    """Somebody who has a password here would be told to sign in as before, and find no way to."""
+    manager = site.app.login_manager
+    if where == "blueprint":
+        manager.login_view, manager.blueprint_login_views = "oauth.login_page", {"oauth": "me"}
+    else:
+        manager.login_view = {"path": "/me", "address": "http://localhost/me"}.get(where, "me")
+    page = site.log_in(site.browser(), "three", "twin").text
+    assert f'href="{"http://localhost" if where == "address" else ""}/me?next=%2Fresolve"' in page
+
+
+@pytest.mark.parametrize("view", [None, "/login", "oauth.login_page", "no_such_endpoint"])
+def test_there_may_be_no_login_but_ours(site: Any, view: str | None) -> None:
+    """The page would offer itself, or be a server error."""
+    site.app.login_manager.login_view = view
+    page = site.log_in(site.browser(), "three", "twin")
+    assert page.status_code == 409
+    assert "?next=%2Fresolve" not in page.text
+
+
 def test_in_json(site: Any) -> None:
     """A front end could not offer the way out."""
     browser = site.browser()
@@ -349,3 +370,12 @@ def test_in_json(site: Any) -> None:
     assert set(waiting) == {"provider", "logged_in", "providers", "expires_at"}
     site.log_in(browser, "two", "alice")
     assert set(browser.get("/resolve", headers=JSON).json) - set(waiting) == {"account", "csrf_token"}
+
+
+def test_nothing_waits_in_json(site: Any) -> None:
+    """A front end would be sent to a page that it cannot read."""
+    user, stranger = site.browser(), site.browser()
+    site.log_in(user, "two", "alice")
+    for browser in (user, stranger):
+        nothing = browser.get("/resolve", headers=JSON)
+        assert (nothing.status_code, nothing.content_type) == (404, "application/problem+json")
