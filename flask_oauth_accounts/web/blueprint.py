@@ -41,7 +41,8 @@ def create_blueprint(
 ) -> Blueprint:
     """Make the blueprint with the sign-in pages.
 
-    Nothing of it runs for other pages of the application: it adds no hook that every request passes.
+    It adds no hook that every request to the application passes. Only where another page asks who is logged in, and an
+    ID token has begun that session, is the cache asked whether the provider has ended it.
 
     :param name: of the blueprint; endpoints are ``<name>.<endpoint>``.
     :param url_prefix: under which the pages lie.
