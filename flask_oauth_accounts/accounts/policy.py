@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -145,7 +145,7 @@ class AccountPolicy:
         'Mona'
 
         :param identity: who the provider says this is.
-        :return: an existing user, or ``None`` for nobody.
+        :return: an existing user or the id of one, or ``None`` for nobody. Anything else ends the login.
         """
         return None
 
@@ -250,9 +250,8 @@ def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
     :raises ConfigurationError: if that has to be awaited first: it would count as a yes, whatever it came to.
     """
     answer = hook(*arguments[: _count_places(hook)])
-    if inspect.isawaitable(answer):
-        if inspect.iscoroutine(answer):
-            answer.close()
+    if isinstance(answer, Coroutine):
+        answer.close()
         name = getattr(hook, "__qualname__", "a hook of AccountPolicy")
         raise ConfigurationError(f"{name} is asynchronous; write it with def, not with async def")
     return answer

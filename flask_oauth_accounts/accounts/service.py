@@ -15,8 +15,6 @@ from ..errors import (
     ConfigurationError,
     EmailTakenError,
     ExpiredFlowError,
-    LoginRefusedError,
-    SignupRefusedError,
     StorageUnavailable,
     UserInactiveError,
 )
@@ -25,6 +23,7 @@ from ..identity import Identity
 from ..protocols import ConcurrentLogin, IdentityRecord
 from ..tokens import Protocol, TokenDict
 from .emails import clean_identity
+from .hooks import check_may_log_in, create_user, find_match, is_active
 from .keeping import ConnectionKeeper, describe_event
 from .linking import (
     STRANGER,
@@ -216,17 +215,17 @@ class AccountService(ConnectionKeeper):
         is_own = record is not None and is_same_user(record.user_id, visitor_id)
         if record is None or not is_own or record.identity.name != arrival.identity.name:
             own = self._store.find_connection(visitor_id, arrival.identity.name, arrival.identity.subject)
-        return Known(record, own, user_active=_is_active(user)), user
+        return Known(record, own, user_active=is_active(user)), user
 
     def _look_up_login(self, arrival: _Arrival, record: IdentityRecord | None) -> tuple[Known, Any]:
         identity, rules = arrival.identity, arrival.rules
         if record is not None and record.can_log_in:
             user = self._load_user(record.user_id)
-            return Known(record, user_active=_is_active(user)), user
-        matched = call_hook(self.policy.match_user, identity)
-        if matched is not None:
-            matched_id = self._identify(matched)
-            return Known(record, matched_user_id=matched_id, user_active=_is_active(matched)), matched
+            return Known(record, user_active=is_active(user)), user
+        match = find_match(self.policy, identity, self._identify, self._load_user)
+        if match is not None:
+            user_id, user = match
+            return Known(record, matched_user_id=user_id, user_active=is_active(user)), user
         if identity.email is None:
             return Known(record), None
         owner_id, owner = None, None
@@ -234,20 +233,20 @@ class AccountService(ConnectionKeeper):
             owner_id = self._store.find_verified_user(identity.email)
             owner = self._load_user(owner_id) if owner_id is not None else None
         taken = owner_id is not None or self._store.email_is_taken(identity.email)
-        active = owner_id is None or _is_active(owner)
+        active = owner_id is None or is_active(owner)
         return Known(record, email_taken=taken, email_owner_id=owner_id, user_active=active), owner
 
     # -- what is done --------------------------------------------------------------------------------------------
 
     def _log_in(self, arrival: _Arrival, user: Any, user_id: Any, record: IdentityRecord) -> Outcome:
-        self._check_may_log_in(user, arrival.identity)
+        check_may_log_in(self.policy, user, arrival.identity)
         written, user_id = self._write(arrival, "login", record, can_log_in=True, user_id=user_id)
         call_hook(self.policy.after_login, user, arrival.identity)
         return Outcome(user, user_id, written, "login")
 
     def _link_and_log_in(self, arrival: _Arrival, user: Any, user_id: Any) -> Outcome:
         identity = arrival.identity
-        self._check_may_log_in(user, identity)
+        check_may_log_in(self.policy, user, identity)
         own = self._store.find_connection(user_id, identity.name, identity.subject)
         written, user_id = self._write(arrival, "login", own, can_log_in=True, user_id=user_id)
         self._store.record(describe_event("connect", written))
@@ -270,21 +269,14 @@ class AccountService(ConnectionKeeper):
 
     def _sign_up(self, arrival: _Arrival) -> Outcome:
         identity = arrival.identity
-        if not call_hook(self.policy.may_sign_up, identity):
-            raise SignupRefusedError(description="AccountPolicy.may_sign_up refused", provider=identity.name)
-        new_user = call_hook(self.policy.create_user, self._shield_email(arrival))
-        if new_user is None:
-            raise SignupRefusedError(description="AccountPolicy.create_user made no user", provider=identity.name)
-        if getattr(new_user, "is_active", None) is False:
-            # Only a clear no counts: before the first flush a column's default is not there yet.
-            raise UserInactiveError(provider=identity.name)
-        self._check_may_log_in(new_user, identity)
+        new_user = create_user(self.policy, identity, self._shield_email(arrival))
+        check_may_log_in(self.policy, new_user, identity)
         written, user_id = self._write(arrival, "signup", None, can_log_in=True, new_user=new_user)
         user = self._load_user(user_id)
         if user is None:
             raise StorageUnavailable(description="the new user was stored and cannot be read", provider=identity.name)
         self._tell("user_created", written.identity, user, identity=identity)
-        if not _is_active(user):
+        if not is_active(user):
             raise UserInactiveError(provider=identity.name)
         call_hook(self.policy.after_login, user, identity)
         return Outcome(user, user_id, written, "signup")
@@ -294,10 +286,6 @@ class AccountService(ConnectionKeeper):
         if self._settings.link_by_email and not arrival.rules.trusts_email and arrival.identity.email_verified:
             return replace(arrival.identity, email_verified=None)
         return arrival.identity
-
-    def _check_may_log_in(self, user: Any, identity: Identity) -> None:
-        if not call_hook(self.policy.may_log_in, user, identity):
-            raise LoginRefusedError(provider=identity.name)
 
     def _write(
         self, arrival: _Arrival, kind: Kind, record: IdentityRecord | None, *, can_log_in: bool, **owner: Any
@@ -324,9 +312,3 @@ class AccountService(ConnectionKeeper):
             self._clock() + self._settings.flow_lifetime,
         )
         return error
-
-
-def _is_active(user: Any) -> bool:
-    """Whether the user is there and may log in; a model without ``is_active`` has active users only."""
-    active = getattr(user, "is_active", user is not None)
-    return bool(active() if callable(active) else active)

@@ -74,14 +74,14 @@ def create_identify(user_model: Any, read_user_id: Callable[[Any], Any]) -> Call
     def identify(user_or_id: Any) -> Any:
         """:raises ConfigurationError: for a user of another class, whose keys say nothing about ours."""
         user = getattr(user_or_id, "_get_current_object", lambda: user_or_id)()
-        if isinstance(user, user_model) or not hasattr(user, "get_id"):
+        if isinstance(user, user_model):
             return read_user_id(user)
         if hasattr(type(user), "__mapper__"):
             raise ConfigurationError(
-                f"Flask-Login's user is a {type(user).__name__}, but OAuthAccounts keeps accounts of "
-                f"{user_model.__name__}: give it user_model={type(user).__name__}, or load {user_model.__name__} in "
-                "@login_manager.user_loader"
+                f"the user is a {type(user).__name__}, but OAuthAccounts keeps accounts of {user_model.__name__}: give "
+                f"it user_model={type(user).__name__}, or load {user_model.__name__} in @login_manager.user_loader"
             )
-        return read_user_id(user.get_id())  # the application's own wrapper of a row
+        # An application may wrap its rows for Flask-Login.
+        return read_user_id(user.get_id() if hasattr(user, "get_id") else user)
 
     return identify

@@ -299,14 +299,10 @@ def test_e23_an_inactive_user_is_refused_and_no_token_is_kept(world: Any, make_i
 
 def test_e23_activity_may_be_a_method(world: Any, make_identity: Make) -> None:
     """A user model whose ``is_active`` is a method lets every banned user in."""
-    user = SimpleNamespace(id=world.add_user().id, is_active=lambda: False)
-
-    class Match(AccountPolicy):
-        def match_user(self, identity: Identity) -> Any:
-            return user
-
+    user_id = come(world.create_service(), make_identity()).user_id
+    world.load_user = lambda _: SimpleNamespace(id=user_id, is_active=lambda: False)
     with pytest.raises(UserInactiveError):
-        come(world.create_service(Match()), make_identity())
+        come(world.create_service(), make_identity())
 
 
 def test_a_login_whose_user_is_hidden_is_refused(world: Any, make_identity: Make) -> None:
