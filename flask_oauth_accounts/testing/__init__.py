@@ -2,8 +2,15 @@
 
 ::
 
-    def test_login(oauth_provider, app):
-        app.config.update(oauth_provider.oidc_config("DEV"))
+    def create_app(config):
+        app = Flask(__name__)
+        app.config.update(config, SECRET_KEY="for tests", TESTING=True, OAUTH_ACCOUNTS_PROVIDERS="dev")
+        app.register_blueprint(oauth_bp)  # it reads the configuration, which has to be there before
+        return app
+
+
+    def test_login(oauth_provider):
+        app = create_app(oauth_provider.oidc_config("dev"))
         response = oauth_login(app.test_client(), "dev", user="alice", provider=oauth_provider)
         assert response.status_code == 302
 

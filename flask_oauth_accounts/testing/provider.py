@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -230,6 +231,19 @@ class DevProvider(Scripting):
             self.state.clients[client.client_id] = client
         self.state.secrets.learn(secret)
         return client
+
+    def add_redirect_uri(self, redirect_uri: str, client: DevClient | None = None) -> DevClient:
+        """Register one more address that the browser may be sent back to, such as one on a public host.
+
+        :param redirect_uri: the whole address; loopback hosts need none.
+        :param client: another client than the first.
+        :return: the client as it is registered now.
+        """
+        with self.state.lock:
+            found = self.state.clients[(client or self._client).client_id]
+            changed = replace(found, redirect_uris=(*found.redirect_uris, redirect_uri))
+            self.state.clients[changed.client_id] = changed
+        return changed
 
     # what has happened
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from authlib.integrations.flask_client import OAuth
 from flask import Blueprint, Flask, session, url_for
 from werkzeug.wrappers import Response
 
+from flask_oauth_accounts import oauth_bp, testing
 from flask_oauth_accounts.testing import DevProvider, oauth_login
 from flask_oauth_accounts.testing.pytest_plugin import oauth_session_provider
 
@@ -86,6 +89,58 @@ def test_provider_of_the_whole_run(oauth_session_provider: DevProvider) -> None:
     """An application that is configured once could not be tested."""
     client = create_app(oauth_session_provider, "oauth2").test_client()
     assert oauth_login(client, "dev", user="dev-1002", provider=oauth_session_provider).text == "Bob Builder"
+
+
+def create_site(provider: DevProvider, folder: Path, **config: Any) -> Flask:
+    """An application with nothing but configuration."""
+    app = Flask(__name__, instance_path=str(folder))
+    app.config.update(provider.oidc_config("dev"), SECRET_KEY="for tests", TESTING=True, OAUTH_ACCOUNTS_PROVIDERS="dev")
+    app.config.update(config)
+    app.register_blueprint(oauth_bp)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("config", "callback"),
+    [
+        ({"OAUTH_ACCOUNTS_EXTERNAL_URL": "https://www.example.com"}, "https://www.example.com/authorize/dev"),
+        ({"OAUTH_ACCOUNTS_EXTERNAL_URL": "https://example.com/shop"}, "https://example.com/shop/authorize/dev"),
+        ({"APPLICATION_ROOT": "/shop"}, "http://localhost/shop/authorize/dev"),
+        (
+            {"APPLICATION_ROOT": "/shop", "OAUTH_ACCOUNTS_EXTERNAL_URL": "https://example.com/shop"},
+            "https://example.com/shop/authorize/dev",
+        ),
+    ],
+)
+def test_login_where_the_outside_sees_another_address(
+    oauth_provider: DevProvider, tmp_path: Path, config: dict[str, str], callback: str
+) -> None:
+    """Who deploys behind a proxy or under a prefix could not test a login with that configuration."""
+    app = create_site(oauth_provider, tmp_path, **config)
+    oauth_provider.add_redirect_uri(callback)
+    client = app.test_client()
+    done = oauth_login(client, "dev", provider=oauth_provider)
+    assert (done.status_code, done.location.rpartition("/")[2]) == (302, "dev"), done.text
+    base = urlsplit(config.get("OAUTH_ACCOUNTS_EXTERNAL_URL", "http://localhost"))
+    origin = f"{base.scheme}://{base.netloc}{config.get('APPLICATION_ROOT', '')}"
+    assert "Alice Ardent" in client.get("/profile/dev", base_url=origin).text
+
+
+def test_an_unregistered_public_address_is_refused(oauth_provider: DevProvider, tmp_path: Path) -> None:
+    """A test would pass with a callback that the real provider refuses."""
+    app = create_site(oauth_provider, tmp_path, OAUTH_ACCOUNTS_EXTERNAL_URL="https://www.example.com")
+    with pytest.raises(RuntimeError, match="the provider answered 400"):
+        oauth_login(app.test_client(), "dev", provider=oauth_provider)
+
+
+def test_example_of_the_package_runs(
+    oauth_provider: DevProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first thing that a user of the kit copies would not work."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"Flask": Flask, "oauth_bp": oauth_bp, "oauth_login": oauth_login, "__name__": "example"}
+    exec(dedent((testing.__doc__ or "").partition("::\n")[2].partition("\nSee ")[0]), names)
+    names["test_login"](oauth_provider)
 
 
 @pytest.mark.parametrize(
