@@ -19,10 +19,14 @@ import pytest
 import requests
 from flask import Flask
 from flask import request as flask_request
+from flask_login import UserMixin
+from flask_sqlalchemy import SQLAlchemy
 from packaging.requirements import Requirement
+from sqlalchemy import text
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+from flask_oauth_accounts import OAuth, OAuthAccounts, oauth_bp
 from flask_oauth_accounts.testing import DevProvider, oauth_login
 
 ROOT = Path(__file__).parents[2]
@@ -129,11 +133,42 @@ def check_errors(names: dict[str, Any], provider: DevProvider) -> None:
     assert (answer["code"], status) == ("missing_token", 401)
 
 
+def check_migrating(names: dict[str, Any], provider: DevProvider) -> None:
+    """The policy finds whom the old table knows by a verified address; with an address that is not, nobody."""
+    db = names["db"] = SQLAlchemy()
+    model = type("User", (UserMixin, db.Model), {"id": db.Column(db.Integer, primary_key=True)})
+    names["User"] = model
+    app = Flask("site")
+    app.config.update(provider.oidc_config("google"), SECRET_KEY="for this page", TESTING=True)
+    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite:///site.db", CACHE_TYPE="SimpleCache")
+    db.init_app(app)
+    oauth = OAuth()
+    oauth.register("google")
+    OAuthAccounts(oauth, db=db, user_model=model, policy=names["FromSocialAuth"]()).init_app(app)
+    app.register_blueprint(oauth_bp)
+    with app.app_context():
+        db.create_all()
+        db.session.add(model(id=7))
+        db.session.execute(text("CREATE TABLE social_auth_usersocialauth (provider TEXT, uid TEXT, user_id INTEGER)"))
+        for uid in ("Alice@example.com", "bob@example.com"):
+            row = {"uid": uid}
+            db.session.execute(text("INSERT INTO social_auth_usersocialauth VALUES ('google-oauth2', :uid, 7)"), row)
+        db.session.commit()
+    for user, is_old in (("alice", True), ("bob", False)):
+        client = app.test_client()
+        assert oauth_login(client, "google", user, provider=provider).status_code == 302
+        with client.session_transaction() as session:
+            assert (session["_user_id"] == "7") is is_old
+    with app.app_context():
+        db.engine.dispose()
+
+
 CHECKS: dict[str, Callable[[dict[str, Any], DevProvider], None]] = {
     "README.md": check_readme,
     "docs/getting-started.md": check_getting_started,
     "docs/existing-app.md": check_existing_app,
     "docs/registry-only.md": check_registry_only,
+    "docs/migrating.md": check_migrating,
     "docs/errors.md": check_errors,
     "docs/tokens.md": check_tokens,
 }
