@@ -22,7 +22,7 @@ from ..vault.refresh import Vault
 from .cookies import protect_session_cookie
 from .logins import ensure_login_manager
 from .revocations import SessionRevocations
-from .users import UserLoader, create_identify
+from .users import UserLoader, create_find_user_id, create_identify
 from .wiring import AppAccounts, ContextSealer, create_notify, create_reauthorize_url
 
 
@@ -133,7 +133,11 @@ class OAuthAccounts:
             return None if user is None else identify(user)
 
         self.oauth.attach_accounts(
-            app, vault=vault, current_user_id=current_user_id, reauthorize_url=create_reauthorize_url(app)
+            app,
+            vault=vault,
+            current_user_id=current_user_id,
+            identify=create_find_user_id(identify),
+            reauthorize_url=create_reauthorize_url(app),
         )
         self.oauth.validate(app)
         create_cli(app)

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StorageUnavailable
 from ..storage.users import read_detached
 from .migration import AutoMigration
 
@@ -85,3 +85,19 @@ def create_identify(user_model: Any, read_user_id: Callable[[Any], Any]) -> Call
         return read_user_id(user.get_id() if hasattr(user, "get_id") else user)
 
     return identify
+
+
+def create_find_user_id(identify: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Build the function that gives the primary key of a user, ``None`` for what can be no key of one.
+
+    :param identify: as :func:`create_identify` makes it.
+    """
+
+    def find_user_id(user_or_id: Any) -> Any:
+        """:raises ConfigurationError: for a user of another class."""
+        try:
+            return identify(user_or_id)
+        except StorageUnavailable:
+            return None
+
+    return find_user_id

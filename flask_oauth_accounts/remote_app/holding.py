@@ -89,7 +89,7 @@ class TokenHolder:
         :param user_or_id: a user, or the id of one.
         :param account: which provider account; the one last logged in with, where there are several.
         :return: a client.
-        :raises ConfigurationError: if no accounts are set up for this registry.
+        :raises ConfigurationError: if no accounts are set up for this registry, or for a user of another class.
         """
         if self._runtime.vault is None:
             raise ConfigurationError(
@@ -98,7 +98,7 @@ class TokenHolder:
                 provider=self.name,
             )
         bound = copy.copy(self)
-        bound._binding = Binding(_user_id(user_or_id), account)
+        bound._binding = Binding(self._runtime.identify(user_or_id), account)
         return bound
 
     @property
@@ -187,12 +187,3 @@ class TokenHolder:
     def _latest(self, token: TokenDict) -> TokenDict:
         """What a token was renewed to in this request."""
         return token
-
-
-def _user_id(user_or_id: Any) -> Any:
-    mapper = getattr(type(user_or_id), "__mapper__", None)
-    if mapper is not None:
-        return mapper.primary_key_from_instance(user_or_id)[0]
-    if hasattr(user_or_id, "get_id"):
-        return user_or_id.get_id()
-    return user_or_id

@@ -36,6 +36,8 @@ class Runtime:
     :ivar flows: gives the store of pending logins for the current request.
     :ivar session: gives the browser's session.
     :ivar current_user_id: the id of the user who is logged in, ``None`` where nobody is or nothing is known of users.
+    :ivar identify: the primary key of a user or of a proxy of one, or a key in another form; ``None`` for what can be no
+        key.
     :ivar vault: stored tokens; ``None`` for a registry without accounts.
     :ivar reauthorize_url: where to send a user whose grant is dead.
     """
@@ -45,6 +47,7 @@ class Runtime:
     session: Callable[[], Any]
     current_user_id: Callable[[], Any]
     allow_http: Callable[[str], bool]
+    identify: Callable[[Any], Any] = field(default=lambda user_or_id: user_or_id)
     vault: Vault | None = None
     reauthorize_url: Callable[[str, StoredToken], str | None] | None = None
     refuse_forgetful_cache: Callable[[str], None] = field(default=lambda name: None)

@@ -75,7 +75,7 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
                 work,
                 access,
                 plain,
-                (key, name, account),
+                (self.users.find_key(work.connection, key), name, account),
                 identity_id=identity_id,
                 requested_scope=requested_scope,
                 now=now,

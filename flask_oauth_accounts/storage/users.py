@@ -38,20 +38,19 @@ class Users:
             value = value.__mapper__.primary_key_from_instance(value)[0]
         if value is None:
             raise ValueError("a user without a primary key")
-        python_type = self._python_type()
-        if python_type is None or (isinstance(value, python_type) and not isinstance(value, bool)):
-            return value
-        if python_type in (int, str) or issubclass(python_type, uuid.UUID):
-            value = python_type(str(value))
-            if isinstance(value, int) and abs(value) >= 2**63:
-                raise ValueError("no database has so great a number")
-        return value
+        return _read_key(value, self._type)
 
-    def _python_type(self) -> type | None:
-        try:
-            return self._type.python_type
-        except NotImplementedError:
-            return None
+    def find_key(self, connection: sa.Connection, key: Any) -> Any:
+        """Find how a key is spelt in the user's own row; MariaDB finds ``alice`` by ``Alice`` too.
+
+        :param key: as :meth:`read_id` gives it.
+        :return: the key of that row, the one given where there is none.
+        """
+        if self._mapper is None or not isinstance(key, str):
+            return key
+        column = self._mapper.primary_key[0]
+        own = connection.execute(self._select(column).where(column == key)).scalar()
+        return key if own is None else own
 
     def add(self, work: Work, new_user: Any) -> Any:
         """Insert a user with everything that hangs on it.
@@ -121,6 +120,24 @@ class Users:
             return False
         query = self._select(sa.literal(1)).where(columns[0] == value).limit(1)
         return connection.execute(query).first() is not None
+
+
+def _read_key(value: Any, column_type: Any) -> Any:
+    """Write a key as the database gives it back: secrets are bound to it.
+
+    :raises ValueError: if the column cannot hold it.
+    """
+    try:
+        python_type = column_type.python_type
+    except NotImplementedError:
+        return value
+    if isinstance(column_type, sa.Uuid) or issubclass(python_type, uuid.UUID):
+        return python_type(str(uuid.UUID(str(value))))
+    if python_type in (int, str) and (not isinstance(value, python_type) or isinstance(value, bool)):
+        value = python_type(str(value))
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("no database has so great a number")
+    return value
 
 
 def same_text(column: Any, text: str) -> sa.ColumnElement[bool]:

@@ -375,6 +375,40 @@ def test_the_memo_is_kept_by_client_user_and_account(site: Site, oauth_provider:
             assert [name.split()[0] for name in seen.values()] == ["Bob", "Alice", "Bob", "Bob", "Alice", "Bob"]
 
 
+def test_a_user_is_known_by_key_whatever_flask_login_calls_them(site: Site, oauth_provider: DevProvider) -> None:
+    """``for_user(current_user)`` would use another user's token, whose key the text of ``get_id()`` happens to be."""
+    users = site.user_model
+
+    @site.app.get("/names")
+    @login_required
+    def names() -> list[str]:
+        givens = (current_user, current_user._get_current_object(), current_user.pk, f" {current_user.pk}")
+        clients = [site.accounts.oauth.two, *(site.accounts.oauth.two.for_user(given) for given in givens)]
+        assert len({client.token["access_token"] for client in clients}) == 1
+        return [client.get("me").json()["name"] for client in clients]
+
+    for name in ("alice", "bob"):
+        oauth_login(site.app.test_client(), "two", name, provider=oauth_provider)
+    with site.app.app_context():
+        site.db.session.execute(sa.update(users).values(nick=sa.cast(3 - users.pk, sa.String)))  # each the other's key
+        site.db.session.commit()
+    users.get_id = lambda user: user.nick
+    manager: Any = vars(site.app)["login_manager"]
+    manager.user_loader(lambda text: site.db.session.scalar(sa.select(users).filter_by(nick=text)))
+    browser = site.app.test_client()
+    oauth_login(browser, "two", "alice", provider=oauth_provider)
+    assert browser.get("/names").get_json() == ["Alice Ardent"] * 5
+
+
+def test_what_can_be_no_user_has_no_token(site: Site) -> None:
+    """A number from an address would end a page with an error of the database's driver."""
+    with site.app.test_request_context():
+        for given in (10**30, "1.0", "", None, site.user_model(), current_user):
+            assert current_oauth.two.for_user(given).token is None
+            with pytest.raises(MissingTokenError):
+                current_oauth.two.for_user(given).get("me")
+
+
 def test_a_thread_and_a_command_need_an_app_context_only(site: Site, oauth_provider: DevProvider) -> None:
     """Jobs have no request; they could not use the tokens."""
     oauth_login(site.app.test_client(), "two", provider=oauth_provider)

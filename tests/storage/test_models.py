@@ -263,17 +263,8 @@ def test_e24_tokens_go_with_their_user(host: Any, way: str) -> None:
     assert host.store.load(user, "github", protocol="oauth2") is None
 
 
-KEYS = [
-    (sa.Integer(), 7, "7"),
-    (sa.BigInteger(), 2**40, str(2**40)),
-    (sa.Uuid(), uuid.UUID(int=7), str(uuid.UUID(int=7))),
-    (sa.String(36), "ann", "ann"),
-]
-
-
-@pytest.mark.parametrize(("key_type", "key", "text"), KEYS, ids=["integer", "big", "uuid", "string"])
-def test_users_of_any_key_type(database_url: str, key_type: Any, key: Any, text: str) -> None:
-    """Applications with UUID or text keys could not use the package."""
+def create_person(database_url: str, key_type: Any, key: Any) -> tuple[SQLAlchemyStore, Any, sa.Engine]:
+    """A store beside users with this type of key, and one of them."""
 
     class Base(DeclarativeBase):
         pass
@@ -286,11 +277,25 @@ def test_users_of_any_key_type(database_url: str, key_type: Any, key: Any, text:
     assert define_models(Base, Person, RING) is models
     engine = sa.create_engine(database_url)
     Base.metadata.create_all(engine)
-    store = SQLAlchemyStore(models, engine=lambda: engine, sealer=RING)
     person = Person(person_id=key)
     with Session(engine, expire_on_commit=False) as session:
         session.add(person)
         session.commit()
+    return SQLAlchemyStore(models, engine=lambda: engine, sealer=RING), person, engine
+
+
+KEYS = [
+    (sa.Integer(), 7, "7"),
+    (sa.BigInteger(), 2**40, str(2**40)),
+    (sa.Uuid(), uuid.UUID(int=7), str(uuid.UUID(int=7))),
+    (sa.String(36), "ann", "ann"),
+]
+
+
+@pytest.mark.parametrize(("key_type", "key", "text"), KEYS, ids=["integer", "big", "uuid", "string"])
+def test_users_of_any_key_type(database_url: str, key_type: Any, key: Any, text: str) -> None:
+    """Applications with UUID or text keys could not use the package."""
+    store, person, engine = create_person(database_url, key_type, key)
     store.save(person, "github", {"access_token": "a"}, protocol="oauth2", now=1)
     for who in (person, key, text):
         stored = store.load(who, "github", protocol="oauth2")
@@ -298,6 +303,32 @@ def test_users_of_any_key_type(database_url: str, key_type: Any, key: Any, text:
         assert (stored.user_id, stored.token["access_token"]) == (key, "a")
     assert store.load("nobody at all", "github", protocol="oauth2") is None
     assert store.load(None, "github", protocol="oauth2") is None
+    store.dispose()
+    engine.dispose()
+
+
+UUID_TEXT = "0f4ab2b0-93ba-4c4d-9d0e-62d3a1f1c0aa"
+
+
+@pytest.mark.parametrize("other", [UUID_TEXT.upper(), UUID_TEXT.replace("-", ""), uuid.UUID(UUID_TEXT)])
+def test_a_uuid_kept_as_text_is_one_key_however_it_is_written(database_url: str, other: Any) -> None:
+    """A token saved for an id in another spelling could never be opened again."""
+    store, person, engine = create_person(database_url, sa.Uuid(as_uuid=False), UUID_TEXT)
+    store.save(other, "github", {"access_token": "a"}, protocol="oauth2", now=1)
+    stored = store.load(person, "github", protocol="oauth2")
+    assert stored is not None
+    assert (stored.user_id, stored.token.get("access_token")) == (UUID_TEXT, "a")
+    store.dispose()
+    engine.dispose()
+
+
+def test_a_text_key_is_taken_as_the_users_row_has_it(mariadb_url: str) -> None:
+    """MariaDB finds alice by Alice, and her token would be bound to a name that is in no row."""
+    store, person, engine = create_person(mariadb_url, sa.String(36), "alice")
+    store.save("Alice", "github", {"access_token": "a"}, protocol="oauth2", now=1)
+    stored = store.load(person, "github", protocol="oauth2")
+    assert stored is not None
+    assert (stored.user_id, stored.token.get("access_token")) == ("alice", "a")
     store.dispose()
     engine.dispose()
 
