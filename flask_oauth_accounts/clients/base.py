@@ -102,6 +102,7 @@ class ClientConfig:
     end_session_endpoint: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     id_token_signing_algs: tuple[str, ...] = ("RS256",)
+    trusted_audiences: tuple[str, ...] = ()
     code_challenge_method: str | None = "S256"
     compliance_fix: Callable[[Any], None] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -218,6 +219,7 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
         client_secret=hide(_credential(name, values, "client_secret")),
         allowed_hosts=_words(name, values, "allowed_hosts"),
         id_token_signing_algs=_words(name, values, "id_token_signing_algs") or ("RS256",),
+        trusted_audiences=_words(name, values, "trusted_audiences"),
         issuer_aliases=_words(name, values, "issuer_aliases"),
         account_issuer=account_issuer(preset, registration.parameters, values),
         trusts_email=decide_email_trust(preset, registration.parameters, values),

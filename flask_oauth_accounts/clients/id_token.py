@@ -7,13 +7,14 @@ import hashlib
 import hmac
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import IdTokenError, ProviderResponseError, clean_text
 from ..identity import UserInfo, parse_subject
 from .jwks import KeySource
 from .jws import RefusedError, refuse, verify_token
+from .names import config_key
 
 Issuer = str | Callable[[Mapping[str, Any]], bool]
 
@@ -38,6 +39,7 @@ def validate_id_token(
     provider: str,
     issued_within: float | None = 86400.0,
     check_expiry: bool = True,
+    trusted_audiences: Collection[str] = (),
 ) -> UserInfo:
     """Check an ID token, all of OpenID Connect Core section 3.1.3.7, and give its claims.
 
@@ -56,6 +58,7 @@ def validate_id_token(
     :param provider: the client's name.
     :param issued_within: seconds; a token that was issued earlier is refused.
     :param check_expiry: ``False`` for a token that was kept and may have expired since.
+    :param trusted_audiences: that ``aud`` may name beside this client (section 3.1.3.7, number 3); ``*`` for any.
     :return: the claims.
     :raises IdTokenError: with a sentence that names the check that failed, and never the token.
     :raises OAuthError: if the provider's keys cannot be had.
@@ -67,7 +70,7 @@ def validate_id_token(
         )  # fmt: skip
         leeway = _bound(leeway)
         _check_issuer(claims, issuer)
-        _check_audience(claims, client_id)
+        _check_audience(claims, client_id, trusted_audiences, key=config_key(provider, "trusted_audiences"))
         _check_times(claims, now=now, leeway=leeway, issued_within=issued_within, needs_exp=check_expiry)
         _check_subject(claims)
         if isinstance(claims.get("events"), dict) and LOGOUT_EVENT in claims["events"]:
@@ -177,10 +180,13 @@ def _read_audience(claims: Mapping[str, Any]) -> list[str]:
     return audience
 
 
-def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
+def _check_audience(claims: Mapping[str, Any], client_id: str, trusted: Collection[str], *, key: str) -> None:
     audience, party = _read_audience(claims), claims.get("azp")
     if client_id not in audience:
         raise RefusedError(f"its aud is {_show(', '.join(audience))}, which is not this client")
+    others = [name for name in audience if name != client_id and name not in trusted]
+    if others and "*" not in trusted:
+        raise RefusedError(f"its aud names {_show(others[0])} beside this client, which {key} does not")
     if len(set(audience)) > 1 and party is None:
         raise RefusedError("it has several audiences and no azp")
     if party is not None and party != client_id:

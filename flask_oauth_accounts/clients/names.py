@@ -31,6 +31,7 @@ CONFIG_KEYS = [
     "allowed_hosts",
     "display_name",
     "id_token_signing_algs",
+    "trusted_audiences",
 ]
 
 _ARGUMENTS = frozenset(CONFIG_KEYS) | frozenset(

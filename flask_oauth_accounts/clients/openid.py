@@ -200,6 +200,7 @@ class OpenIDSupport:
             provider=self.config.name,
             issued_within=issued_within,
             check_expiry=check_expiry,
+            trusted_audiences=self.config.trusted_audiences,
         )
         if acr_values and claims.get("acr") not in acr_values.split():
             raise IdTokenError(description="acr is none of those that were asked for", provider=self.config.name)

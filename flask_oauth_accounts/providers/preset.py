@@ -136,6 +136,7 @@ class Preset:
     :ivar issuer_template: the issuer of a provider with many tenants; ``{tenantid}`` stands for the claim ``tid``.
     :ivar scope: joined by ``scope_separator``.
     :ivar code_challenge_method: ``S256``, or ``none`` where the provider breaks on it or nobody documents it.
+    :ivar trusted_audiences: that its ID tokens name beside the client; ``*`` for any.
     :ivar uses_nonce: ``False`` where the provider never puts the nonce into its ID token.
     :ivar api_headers: headers that each API call needs; ``{client_id}`` stands for the client id.
     :ivar trusts_email: whether the provider's ``email_verified`` may link accounts where the operator allows it.
@@ -179,6 +180,7 @@ class Preset:
     signature_method: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     id_token_signing_algs: tuple[str, ...] = ()
+    trusted_audiences: tuple[str, ...] = ()
     uses_nonce: bool = True
     api_headers: Mapping[str, str] = field(default_factory=_empty)
     trusts_email: bool = False
@@ -243,6 +245,9 @@ class Preset:
         else:
             result = {"server_metadata_url": metadata_url}
         result.update({name: dict(getattr(self, name)) for name in _PARAMS if getattr(self, name)})
+        if self.trusted_audiences:
+            # What its software does, wherever it runs.
+            result["trusted_audiences"] = list(self.trusted_audiences)
         client_kwargs = {name: getattr(self, name) for name in _CLIENT_KWARGS if getattr(self, name)}
         if self.protocol == "oauth1":
             del client_kwargs["code_challenge_method"]

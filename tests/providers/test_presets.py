@@ -235,3 +235,10 @@ def test_mandatory_headers_carry_the_client_id() -> None:
     """An API that wants the client id in a header refuses every call without it."""
     headers = load_preset("github").create_api_headers("abc")
     assert headers == {"Accept": "application/vnd.github+json"}
+
+
+@pytest.mark.parametrize("metadata_url", [None, "https://login.example.com/.well-known/openid-configuration"])
+def test_zitadel_names_its_project_beside_the_client(metadata_url: str | None) -> None:
+    """Nobody could log in with ZITADEL, whose ID tokens are made for all applications of a project."""
+    values = load_preset("zitadel").settings({"base_url": "https://login.example.com"}, metadata_url=metadata_url)
+    assert values["trusted_audiences"] == ["*"]

@@ -252,6 +252,7 @@ WRONG_CLAIMS: dict[str, list[dict[str, Any]]] = {
         {"remove": ["aud"]},
         {"aud": {"a": 1}},
         {"aud": ["dev-client", "other"]},
+        {"aud": ["dev-client", "other"], "azp": "dev-client"},
         {"aud": ["dev-client", 5]},
         {"aud": "dev-client "},
     ],

@@ -105,6 +105,14 @@ def test_m04_claims_at_the_edge(site: Any, browser: Any, claims: dict[str, Any])
     assert present(site, browser, **shift) == 302
 
 
+@pytest.mark.parametrize("trusted", ["the-project", ["other", "the-project"], "*"])
+def test_m04_a_further_audience_that_is_trusted(make_site: Any, trusted: Any) -> None:
+    """A provider that names its project beside the client, as ZITADEL does, would shut everybody out."""
+    site = make_site(THREE_TRUSTED_AUDIENCES=trusted)
+    browser = site.browser()
+    assert present(site, browser, aud=["dev-client", "the-project"], azp="dev-client") == 302
+
+
 def test_m05_userinfo_is_asked_by_header(site: Any, browser: Any) -> None:
     """A token in an address would stand in the provider's logs."""
     site.log_in(browser, "three")
