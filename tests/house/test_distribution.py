@@ -18,7 +18,7 @@ import requests
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ("flask_oauth_accounts", "migrations", "templates")
-LEFT_OUT = ("benchmarks/", ".ci/", ".gitignore", "Makefile", "CONTRIBUTING.md", "SECURITY.md")
+LEFT_OUT = ("benchmarks/", ".ci/", ".gitignore")
 
 # Way A of the README, driven like a visitor's first minute, with no file but this one.
 FIRST_MINUTE = """
