@@ -9,6 +9,7 @@ from .connections import Disconnected as Disconnected
 from .connections import Forgotten as Forgotten
 from .keeping import Notice as Notice
 from .keeping import Revoke as Revoke
+from .keeping import choose_refusal as choose_refusal
 from .linking import STRANGER as STRANGER
 from .linking import Conflict as Conflict
 from .linking import Decision as Decision

@@ -110,8 +110,7 @@ class ConnectionKeeper:
             raise UnknownConnectionError
         identity = record.identity
         if not self._may_disconnect(user, record, records):
-            refusal = LastLoginMethodError if is_last_way_in(record, records) else ConnectionKeptError
-            raise refusal(provider=identity.name)
+            raise choose_refusal(record, records)(provider=identity.name)
         tokens = self._store.tokens_for_identity(record.id)
         results = [_ask_to_revoke(revoke, token) for token in tokens]
         revoked = summarise_revocations(results)
@@ -158,7 +157,7 @@ class ConnectionKeeper:
 
         Where there was no other way in to count on, the policy has answered for it.
         """
-        has_others = record.can_log_in and not is_last_way_in(record, records)
+        has_others = record.can_log_in and not _is_last_way_in(record, records)
         return has_others and not call_hook(self.policy.has_other_way_in, user)
 
     def _tell_disconnected(self, record: IdentityRecord, user: Any, revoked: bool | None) -> None:
@@ -170,8 +169,18 @@ class ConnectionKeeper:
         self._notify(Notice(signal, identity.name, user, identity.subject, values))
 
 
-def is_last_way_in(record: IdentityRecord, records: Collection[IdentityRecord]) -> bool:
-    """Whether a user who removes this connection could not log in by another one."""
+def choose_refusal(
+    record: IdentityRecord, records: Collection[IdentityRecord]
+) -> type[LastLoginMethodError] | type[ConnectionKeptError]:
+    """Say why a connection stays that the policy does not let go.
+
+    :param record: the connection.
+    :param records: all of the user, this one too.
+    """
+    return LastLoginMethodError if _is_last_way_in(record, records) else ConnectionKeptError
+
+
+def _is_last_way_in(record: IdentityRecord, records: Collection[IdentityRecord]) -> bool:
     return record.can_log_in and not any(other.can_log_in for other in records if other.id != record.id)
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from flask import redirect, url_for
 
-from ..accounts import Connection
-from ..errors import LastLoginMethodError
+from ..accounts import Connection, choose_refusal
 from ..identity import Identity
 from ..registry import get_state
 from ..tokens import StoredToken
@@ -220,9 +219,8 @@ def _create_account_view(connection: Connection, all_of_them: list[Connection]) 
 
 def _describe_keeping(connection: Connection, all_of_them: list[Connection]) -> str:
     """Why an account stays, before anybody tries: the last way in, or a policy of the application."""
-    if any(item.record.can_log_in for item in all_of_them if item is not connection):
-        return translate("This account cannot be disconnected here.")
-    return translate(LastLoginMethodError.visitor)
+    refusal = choose_refusal(connection.record, [item.record for item in all_of_them])
+    return translate(refusal.visitor)
 
 
 def _describe_health(connection: Connection, provider: ProviderView, *, registered: bool) -> tuple[str, str]:

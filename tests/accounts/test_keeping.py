@@ -278,8 +278,10 @@ def test_an_account_that_a_policy_keeps_is_not_called_the_only_way_in(
             return False
 
     service = world.create_service(Keeps())
-    record = connect(service, user, make_identity("1"))
     api_only = connect(service, user, make_identity("2"), for_login=False)
+    with pytest.raises(ConnectionKeptError):
+        service.disconnect(user, user.id, api_only.id, Provider())
+    record = connect(service, user, make_identity("1"))
     for kept, error in ((record, LastLoginMethodError), (api_only, ConnectionKeptError)):
         with pytest.raises(error):
             service.disconnect(user, user.id, kept.id, Provider())
