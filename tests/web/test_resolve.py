@@ -275,6 +275,14 @@ def test_the_next_conflict_takes_its_place(site: Any, browser: Any) -> None:
     assert owners(site) == {*BEFORE, ("bob@example.com", "bobby")}
 
 
+def test_a_conflict_that_cannot_be_kept_leaves_no_older_one(site: Any, browser: Any) -> None:
+    """A visitor whose cookie has no room for the second account would be asked about the first."""
+    picture = f"https://pictures.example/{'p' * 1900}"
+    site.provider.add_user(DevUser("long", "long", "bob@example.com", email_verified=True, picture=picture))
+    assert site.log_in(browser, "three", "long").status_code == 409
+    assert site.log_in(browser, "two", "alice").headers["Location"] == "/profile/two"
+
+
 @pytest.mark.parametrize("how", ["expired", "evicted"])
 def test_a_link_that_is_gone_sends_nobody_astray(site: Any, how: str) -> None:
     """Who was slow would not come to where they wanted to go."""
