@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,6 +19,14 @@ from ..protocols import ConcurrentLogin
 from ..registry import get_state
 from ..storage.legacy import TABLES, Kind, LegacyRow, LegacyTable, find_users
 from .common import report_errors, require_accounts
+
+_SUBJECTS = {
+    "bitbucket": re.compile(r"[^{]+"),  # elsewhere the UUID in braces
+    "microsoft": re.compile(r"[A-Za-z0-9_-]{43}"),  # elsewhere the id of Microsoft Graph
+    "salesforce": re.compile(r"https://.+"),  # elsewhere the id of the user
+    "vimeo": re.compile(r"/users/.+"),  # elsewhere the number alone
+}
+"""Preset → what its subjects look like, where other packages keep another id of the same account."""
 
 
 class NotImportedError(Exception):
@@ -73,7 +82,7 @@ class Importer:
         client = self._find_client(name, row.provider)
         secret = "oauth_token" if client.protocol == "oauth1" else "access_token"
         token = row.token if row.token.get(secret) else None
-        if row.subject is None:
+        if row.subject is None or not _is_subject(client, row.subject):
             self._take_token(client, user_id, token)
         else:
             self._take_identity(client, user_id, row.subject, token)
@@ -90,7 +99,7 @@ class Importer:
     def _take_token(self, client: Any, user_id: Any, token: Mapping[str, Any] | None) -> None:
         """Without the provider account nobody can log in by it, but the token works."""
         if token is None:
-            raise NotImportedError("it has no usable token")
+            raise NotImportedError("it has no usable token, and does not name the account as a login here does")
         store = self._accounts.store
         if store.load(user_id, client.name, "", protocol=client.protocol) is not None:
             self.report.counts["present"] += 1
@@ -98,6 +107,7 @@ class Importer:
         if not self._dry_run:
             store.save(user_id, client.name, token, protocol=client.protocol, now=time.time())
         self.report.counts["tokens"] += 1
+        self.report.counts["nameless"] += 1
 
     def _take_identity(self, client: Any, user_id: Any, text: str, token: Mapping[str, Any] | None) -> None:
         store = self._accounts.store
@@ -145,6 +155,12 @@ class Importer:
                 f"the issuer of {client.name} is not the same for all its accounts, so nobody knows it"
             )
         return issuer
+
+
+def _is_subject(client: Any, text: str) -> bool:
+    """Whether a login with this client could bring such a subject."""
+    form = _SUBJECTS.get(client.preset.key) if client.preset is not None else None
+    return form is None or bool(form.fullmatch(text))
 
 
 def _read_subject(text: str, name: str) -> str:
@@ -206,6 +222,12 @@ def import_social_auth(table: str, names: Mapping[str, str], batch: int, dry_run
 def _run(kind: Kind, table_name: str, names: Mapping[str, str], batch: int, *, dry_run: bool) -> None:
     importer = Importer(names, dry_run=dry_run)
     table = LegacyTable(require_accounts().store, kind, table_name)
+    providers = table.list_providers()
+    unknown = next((name for name in names if name not in providers), None)
+    if providers and unknown is not None:
+        raise click.BadParameter(
+            f"{table_name} has no row of {unknown!r}, but of {', '.join(providers)}", param_hint="--map"
+        )
     with click.progressbar(length=table.count(), label=table_name) as bar:
         last: Any = None
         while rows := table.read(after=last, batch=batch):
@@ -222,6 +244,11 @@ def _show(report: Report, *, dry_run: bool) -> None:
         f"{counts['identities']} identities and {counts['tokens']} tokens {verb}, {counts['present']} rows were here "
         f"already, {len(report.left)} cannot be imported"
     )
+    if counts["nameless"]:
+        click.echo(
+            f"{counts['nameless']} of the tokens are for API calls only, because their rows do not name the account as "
+            "a login here does; their users connect it once to log in with it"
+        )
     for row, reason in report.left:
         click.echo(f"row {row.id} ({row.provider}, user {row.user_id}): {reason}", err=True)
     if report.left:

@@ -65,6 +65,10 @@ class LegacyTable:
         query = sa.select(sa.func.count()).select_from(self._table)
         return int(self._store._fetch(query)[0][0])
 
+    def list_providers(self) -> list[str]:
+        """:return: the names of the providers that there are rows of, sorted."""
+        return sorted(str(row[0]) for row in self._store._fetch(sa.select(self._table.c.provider).distinct()))
+
     def read(self, *, after: Any = None, batch: int = 200) -> list[LegacyRow]:
         """Read rows in the order of their primary key.
 

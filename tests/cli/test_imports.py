@@ -143,6 +143,7 @@ def test_flask_dances_tokens_work_here(site: Import, dance: Callable[..., None])
     dance("two", {"access_token": "dance-access", "expires_in": 3600}, 3, "42")
     output = site.run("flask-dance")
     assert "1 identities and 3 tokens imported, 0 rows were here already, 0 cannot be imported" in output
+    assert "2 of the tokens are for API calls only" in output
     stored = site.load(1, "github")
     assert stored.token == {
         "access_token": "dance-access",
@@ -263,6 +264,43 @@ def test_names_are_mapped(site: Import, social: Callable[..., None]) -> None:
     site.run("social-auth", "--map", "github-org=github")
     assert site.identities() == [(1, "github", "583231", True)]
     assert "is no OLD=NEW" in site.run("social-auth", "--map", "github", code=2)
+
+
+def test_a_name_that_occurs_nowhere_is_refused(site: Import, social: Callable[..., None]) -> None:
+    """A typing error would import the rows under another name, or none at all, and report success."""
+    social("github", "583231", SOCIAL, 1)
+    output = site.run("social-auth", "--map", "gihub=two", code=2)
+    assert "has no row of 'gihub', but of github" in output
+    assert site.identities() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "subject"),
+    [
+        ("bitbucket", "{5c6f6ea2-0a71-4a5b-9ac0-0d1ff6d0a0ae}", "557058:5c6f6ea2-0a71-4a5b-9ac0-0d1ff6d0a0ae"),
+        ("microsoft", "87d349ed-44d7-43e1-9a83-5f2406dee5bd", "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ"),
+        ("microsoft", "48d31887-5fad-4d73-a9f5-3c356e68a038", "_" * 43),
+        ("salesforce", "0058W00000ABCDE", "https://login.salesforce.com/id/00D8W000000ABCD/0058W00000ABCDE"),
+        ("vimeo", "12345", "/users/12345"),
+    ],
+)
+def test_another_id_of_an_account_is_not_taken_for_its_subject(
+    site: Import, dance: Callable[..., None], name: str, other: str, subject: str
+) -> None:
+    """The import would report success, and each of these users become a second user at the first login."""
+    oauth = site.accounts.oauth
+    with site.app.app_context():
+        issuer = {"issuer": "https://p.example"} if name == "microsoft" else {}
+        oauth.register(name, client_id="id", client_secret="s", **issuer)
+    dance(name, DANCE, 1, other)
+    dance(name, DANCE, 2, subject)
+    dance(name, {}, 3, other)
+    output = site.run("flask-dance", code=1)
+    assert "1 identities and 2 tokens imported" in output
+    assert "1 of the tokens are for API calls only" in output
+    assert "row 3" in output
+    assert site.identities() == [(2, name, subject, True)]
+    assert site.load(1, name, "").token["access_token"] == "dance-access"
 
 
 def test_another_table_can_be_named_and_a_wrong_one_is_said(site: Import, dance: Callable[..., None]) -> None:
