@@ -107,7 +107,7 @@ class OAuth1App(RemoteApp):
         return FinishedFlow(flow, token, None, params.extra())
 
     def _find_flow(self, oauth_token: str | None, purposes: Collection[str]) -> PendingFlow:
-        """The remembered login; the application's own functions go before the cache (seed: "define methods")."""
+        """The remembered login; the application's own functions go before the cache."""
         fetch = self._callbacks.fetch_request_token
         if fetch is None or self._callbacks.save_request_token is None:
             if not oauth_token:

@@ -202,7 +202,7 @@ class OAuth2TokenMixin(_TokenMixin):
         return parse_expires_at(value)
 
     def to_token(self) -> TokenDict:
-        """:return: the token for a client, as the seed's ``to_token`` has it; what is ``None`` is left out."""
+        """:return: the token for a client, as code written for Authlib has it; what is ``None`` is left out."""
         return self._token_of("access_token", "token_type", "refresh_token", "expires_at", "scope", "id_token")
 
 

@@ -1,4 +1,4 @@
-"""Calling the API: section 1.7 of the seed's checklist, and who may see a token."""
+"""Calling the API: what code written for Authlib's Flask client relies on, and who may see a token."""
 
 from __future__ import annotations
 

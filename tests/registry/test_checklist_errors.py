@@ -1,4 +1,4 @@
-"""The errors that the seed's code could catch: section 1.13 of its checklist."""
+"""The errors that code written for Authlib's Flask client can catch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OAuth 2 and OpenID Connect: the two halves of a login. Sections 1.5, 1.6 and 1.10 of the seed's checklist."""
+"""OAuth 2 and OpenID Connect: the two halves of a login. What code written for Authlib's Flask client relies on."""
 
 from __future__ import annotations
 
@@ -350,6 +350,25 @@ def test_b03_b05_iss_of_the_callback(begin: Any, stub: Any, iss: str | None, ann
         with pytest.raises(IssuerMismatchError):
             login.finish(query)
     assert len(stub.find("/token")) == int(accepted)
+
+
+@pytest.mark.parametrize("configured", ["", "/"])
+@pytest.mark.parametrize("announced", ["", "/"])
+def test_an_issuer_with_and_without_a_slash(
+    oidc: Any, app: Flask, oauth_provider: DevProvider, configured: str, announced: str
+) -> None:
+    """A slash too many in ``issuer=``, which discovery passes over, would refuse everybody who comes back."""
+    issuer = oauth_provider.issuer + announced
+    oauth_provider.next_metadata(issuer=issuer, times=None)
+    oauth_provider.next_id_token(iss=issuer)
+    client, token = oidc(issuer=oauth_provider.issuer + configured)
+    assert token["userinfo"]["iss"] == issuer
+    with app.test_request_context():
+        assert client.profile(token=token).issuer == issuer
+        assert client.profile(token={"access_token": token["access_token"]}).issuer == issuer
+    oauth_provider.next_id_token(iss=f"{oauth_provider.issuer}//")
+    with pytest.raises(IdTokenError):
+        oidc(issuer=oauth_provider.issuer + configured)
 
 
 def test_form_post(app: Flask, oauth_provider: DevProvider, add_views: Any) -> None:

@@ -1,4 +1,4 @@
-"""The registry object, ``register`` and the configuration keys: sections 1.1 to 1.3 of the seed's checklist."""
+"""The registry object, ``register`` and the configuration keys: what code for Authlib's Flask client relies on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OAuth 1: request tokens, signatures and callbacks. Section 1.4 of the seed's checklist, threats K01 to K13."""
+"""OAuth 1: request tokens, signatures and callbacks. What code written for Authlib's Flask client relies on."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_s149_request_token_is_asked_for_with_the_callback(app: Flask, stub: Any
 
 
 def test_request_token_params_are_keywords_of_the_request(app: Flask, stub: Any) -> None:
-    """``request_token_params={"params": …}``, as the seed's code took them, would be refused or lost."""
+    """``request_token_params={"params": …}``, as Authlib's Flask client took them, would be refused or lost."""
     start(
         stub,
         app,

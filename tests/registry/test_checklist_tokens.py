@@ -1,4 +1,4 @@
-"""``fetch_token``, ``update_token`` and refreshing: sections 1.8 and 1.9 of the seed's checklist."""
+"""``fetch_token``, ``update_token`` and refreshing: what code written for Authlib's Flask client relies on."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_s238_none_is_no_token(app: Flask, stub: Any) -> None:
 @pytest.mark.parametrize("expires_at", [None, 0, "", "0"])
 @pytest.mark.parametrize("token_type", [None, "", "bearer", "Bearer", "BEARER"])
 def test_s098_unknown_expiry_and_type(app: Flask, stub: Any, expires_at: Any, token_type: Any) -> None:
-    """S:83-104, 269: the rows that the seed's own code writes would crash or count as expired."""
+    """S:83-104, 269: the rows that such code writes would crash or count as expired."""
     token = {"access_token": "AT-1", "token_type": token_type, "refresh_token": None, "expires_at": expires_at}
     client = OAuth(app).register("dev", **stub.oauth2(), fetch_token=lambda: token)
     with app.test_request_context():
@@ -106,7 +106,7 @@ def test_s098_expiry_as_text(app: Flask, stub: Any) -> None:
 
 @pytest.mark.parametrize("secret", ["OS-1", "", None])
 def test_s083_oauth_1_token(app: Flask, stub: Any, secret: str | None) -> None:
-    """S:83-87: a token without a secret, which the seed's columns allow, would crash."""
+    """S:83-87: a token without a secret, which such an application's columns allow, would crash."""
     token = {"oauth_token": "OT-1", "oauth_token_secret": secret}
     client = OAuth(app).register("dev", **stub.oauth1(), fetch_token=lambda: token)
     with app.test_request_context():
@@ -202,7 +202,7 @@ def test_a_login_in_this_request_belongs_to_who_logs_in(login_app: Flask, stub: 
 
 
 def test_s260_update_token_of_the_registry(app: Flask, stub: Any) -> None:
-    """S:260: the seed's ``update_token(name, token)`` would be called in another form, after the rotation."""
+    """S:260: ``update_token(name, token)`` of such code would be called in another form, after the rotation."""
     rotate(stub)
     kept: list[Any] = []
 

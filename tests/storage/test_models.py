@@ -217,7 +217,7 @@ def test_h14_long_tokens_are_kept_whole(host: Any, user: Any, size: int) -> None
 
 
 def test_save_is_a_transaction_of_its_own(host: Any, user: Any) -> None:
-    """The seed's ``OAuth2Token.save`` would lose the token when the request rolls back."""
+    """``OAuth2Token.save`` would lose the token when the request rolls back."""
     model = host.models.OAuth2Token
     bind_store(host.models, lambda: host.store)
     first = model.save(user, "github", {"access_token": "a", "refresh_token": "r"}, "42")

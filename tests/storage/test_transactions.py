@@ -1,4 +1,4 @@
-"""The store beside a host that has a transaction of its own open (TRAPS D1, D2, D4, D6, D10)."""
+"""The store beside a host that has a transaction of its own open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token that every form carries (THREATS E14, A23)."""
+"""The token that every form carries (E14, A23)."""
 
 from __future__ import annotations
 

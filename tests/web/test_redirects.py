@@ -1,4 +1,4 @@
-"""Open redirects: where `next` may lead (THREATS D01 to D10, M11)."""
+"""Open redirects: where `next` may lead (D01 to D10, M11)."""
 
 from __future__ import annotations
 

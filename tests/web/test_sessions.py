@@ -95,7 +95,7 @@ def make_form_post(site: Any) -> None:
 
 
 class TestFormPost:
-    """A callback that comes by a cross-site POST, without our cookies (TRAPS D8)."""
+    """A callback that comes by a cross-site POST, without our cookies."""
 
     @pytest.fixture(params=["cache", "session"])
     def site(self, request: pytest.FixtureRequest, make_site: Callable[..., Any]) -> Any:
@@ -224,3 +224,46 @@ class TestProviderLogout:
         for name in ("one", "two"):
             assert site.browser().post(f"/backchannel-logout/{name}", data={"logout_token": token}).status_code == 404
         assert site.who(browser) is not None
+
+
+class Plain:
+    """Users who know nothing of Flask-Login."""
+
+
+class OnlyId:
+    """Users who can be told apart by Flask-Login, and no more."""
+
+    def get_id(self) -> str:
+        return str(self.id)  # type: ignore[attr-defined]
+
+
+class TestUsersOfAnotherKind:
+    """A class of users that Flask-Login cannot log in."""
+
+    @pytest.mark.parametrize("base", [Plain, OnlyId])
+    def test_a_wrapper_of_the_row_is_logged_in(self, make_site: Callable[..., Any], base: type) -> None:
+        """An application that wraps its users for Flask-Login could not use our pages."""
+        site = make_site(bases=(base,))
+
+        class Wrapped(UserMixin):
+            def __init__(self, row: Any) -> None:
+                self.id, self.display_name = row.id, row.display_name
+
+        site.app.login_manager.user_loader(lambda key: Wrapped(site.db.session.get(site.user_model, int(key))))
+        for kind in ("signup", "login"):
+            browser = site.browser()
+            assert site.log_in(browser).status_code == 302, kind
+            assert browser.get("/me").json["name"] == "Alice Ardent"
+        assert browser.get("/accounts").status_code == 200
+        assert site.rows()["User"] == 1
+
+    @pytest.mark.parametrize("base", [Plain, OnlyId])
+    def test_without_one_the_log_says_what_to_write(
+        self, make_site: Callable[..., Any], base: type, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An operator would read that something went wrong, and not what."""
+        site = make_site(bases=(base,))
+        browser = site.browser()
+        assert site.log_in(browser).status_code == 503
+        assert "let User inherit from flask_login.UserMixin" in caplog.text
+        assert "_user_id" not in dict(browser.session_transaction().__enter__())
