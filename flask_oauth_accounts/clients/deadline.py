@@ -14,13 +14,16 @@ import time
 from types import TracebackType
 from typing import Any
 
-from .faults import translate_fault
+from .faults import Stage, find_cause, translate_fault
 
 
 class Exchange:
     """The budget of one exchange; a context manager that turns foreign exceptions into this package's own.
 
+    :ivar stage: how far it has come.
+    :ivar own_call: the address that is asked stands in the application's own call.
     :ivar named_origin: of an address that only the application's own call names; it may be in a private network.
+    :ivar body_fault: what the application's body raised while it was sent.
 
     :param provider: the client's name, for errors.
     :param seconds: for everything together, redirects included; ``None`` for no limit.
@@ -28,7 +31,10 @@ class Exchange:
     :param timeout: seconds to connect and to wait for the next byte.
     """
 
-    __slots__ = ("_outer", "expires", "max_bytes", "named_origin", "provider", "reading", "timeout", "url")
+    __slots__ = (
+        *("_outer", "body_fault", "expires", "max_bytes", "named_origin", "own_call", "provider", "stage"),
+        *("timeout", "url"),
+    )
 
     def __init__(
         self, *, provider: str, seconds: float | None, max_bytes: int | None, timeout: tuple[float, float]
@@ -38,8 +44,10 @@ class Exchange:
         self.max_bytes = max_bytes
         self.timeout = timeout
         self.url: str | None = None
+        self.stage: Stage = "preparing"
+        self.own_call = False
         self.named_origin: str | None = None
-        self.reading = False
+        self.body_fault: Exception | None = None
         self._outer: Exchange | None = None
 
     def clip(self, seconds: float | None) -> float | None:
@@ -64,10 +72,13 @@ class Exchange:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         _state.exchange = self._outer
-        if fault is not None:
-            error = translate_fault(fault, provider=self.provider, url=self.url, reading=self.reading)
-            if error is not None:
-                raise error from None
+        if fault is None:
+            return
+        if self.body_fault is not None:
+            raise self.body_fault from self.body_fault.__cause__
+        error = translate_fault(fault, provider=self.provider, stage=self.stage, url=self.url, own_call=self.own_call)
+        if error is not None:
+            raise error from find_cause(fault)
 
 
 class _State(threading.local):

@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from ..errors import ConfigurationError, ProviderResponseError, UntrustedHostError
 from .deadline import Exchange, TimedResponse, current_exchange
-from .faults import translate_fault
+from .faults import find_cause, translate_fault
 from .origins import is_public_address, origin_of, place_of
 
 # Load balancers drop idle connections after 60 s as a rule; we let go first.
@@ -92,6 +92,9 @@ class _Guarded:
 
     def getresponse(self) -> Any:
         self.last_used = time.monotonic()
+        exchange = current_exchange()
+        if exchange is not None:
+            exchange.stage = "waiting"
         return super().getresponse()  # type: ignore[misc]
 
 
@@ -201,11 +204,13 @@ class PooledAdapter(HTTPAdapter):
                 return self.send(request, stream, timeout, verify, cert, proxies)
         url = str(request.url)
         exchange.url = url
-        exchange.reading = False
         self._check_url(url)
         if timeout is not None:
             exchange.timeout = as_pair(timeout)
+        exchange.stage = "sending"
+        body, request.body = request.body, _watch_body(request.body, exchange)
         response = super().send(request, True, exchange.timeout, verify, cert, proxies)
+        request.body = body
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in _ENCODINGS:
             response.close()
@@ -217,10 +222,11 @@ class PooledAdapter(HTTPAdapter):
             self._release_to_caller(response, exchange)
         else:
             self._read_body(response, exchange)
+        exchange.stage = "preparing"
         return response
 
     def _read_body(self, response: requests.Response, exchange: Exchange) -> None:
-        exchange.reading = True
+        exchange.stage = "reading"
         limit = exchange.max_bytes
         pieces, size = [], 0
         try:
@@ -235,7 +241,6 @@ class PooledAdapter(HTTPAdapter):
         except BaseException:
             response.close()
             raise
-        exchange.reading = False
         response._content = b"".join(pieces)
         response._content_consumed = True  # type: ignore[attr-defined]
 
@@ -248,12 +253,31 @@ class PooledAdapter(HTTPAdapter):
             try:
                 yield from read(chunk_size, decode_unicode)
             except Exception as fault:
-                error = translate_fault(fault, provider=provider, url=url, reading=True)
+                error = translate_fault(fault, provider=provider, stage="reading", url=url)
                 if error is None:
                     raise
-                raise error from None
+                raise error from find_cause(fault)
 
         response.iter_content = iter_content  # type: ignore[method-assign]
+
+
+def _watch_body(body: Any, exchange: Exchange) -> Any:
+    """Note what a file or an iterator raises while it is sent: to requests that looks like a failing connection."""
+    if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
+        return body
+
+    def pieces() -> Iterator[Any]:
+        try:
+            if not hasattr(body, "read"):
+                yield from body
+            else:
+                while piece := body.read(_PIECE):
+                    yield piece
+        except Exception as fault:
+            exchange.body_fault = fault
+            raise
+
+    return pieces()
 
 
 def as_pair(timeout: Any) -> tuple[float, float]:

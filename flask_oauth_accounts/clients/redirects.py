@@ -16,9 +16,12 @@ _BODY_HEADERS = frozenset({"content-length", "content-type", "transfer-encoding"
 
 
 def find_target(response: requests.Response) -> str:
-    """:return: the absolute address that a redirect names, without its fragment."""
+    """:return: the absolute address that a redirect names, without its fragment; ``""`` where it names none."""
     location = response.headers["Location"].encode("latin-1", "replace").decode("utf-8", "replace")
-    return urldefrag(urljoin(response.url, location.strip())).url
+    try:
+        return urldefrag(urljoin(response.url, location.strip())).url
+    except ValueError:
+        return ""
 
 
 def may_leave(source: str, target: str) -> bool:

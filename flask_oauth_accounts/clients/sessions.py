@@ -11,11 +11,12 @@ from typing import Any
 
 import requests
 from oauthlib.oauth1 import SIGNATURE_TYPE_AUTH_HEADER, SIGNATURE_TYPE_BODY
-from oauthlib.oauth2.rfc6749.tokens import prepare_bearer_body, prepare_bearer_headers, prepare_bearer_uri
+from oauthlib.oauth2.rfc6749.tokens import prepare_bearer_body, prepare_bearer_uri
 from requests.structures import CaseInsensitiveDict
 from requests_oauthlib import OAuth1Session, OAuth2Session
 
 from ..errors import ConfigurationError
+from ..tokens import Secret
 from .signing import SigningClient
 from .transport import PooledSession, Transport
 
@@ -98,14 +99,15 @@ class OAuth2ClientSession(OAuth2Session, PooledSession):
         if self._access_token is None or request.auth is not None:
             return prepared
         url, headers, data = str(prepared.url), _read_headers(prepared), prepared.body
+        # Secret, for a hook may raise, and its local variables end up in error reports.
         if self._placement == "uri":
-            url = prepare_bearer_uri(self._access_token, url)
+            url = Secret(prepare_bearer_uri(self._access_token, url))
         elif self._placement == "body":
             headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
             text = data.decode() if isinstance(data, bytes) else data
-            data = str(prepare_bearer_body(self._access_token, text or ""))
+            data = Secret(prepare_bearer_body(self._access_token, text or ""))
         else:
-            headers = prepare_bearer_headers(self._access_token, headers)
+            headers["Authorization"] = Secret(f"Bearer {self._access_token}")
         return _apply(prepared, *self.hooks_by_type.request("protected_request", url, headers, data))
 
 

@@ -41,7 +41,19 @@ def _sign_with(algorithm: hashes.HashAlgorithm) -> Callable[[str, Any], str]:
 
 
 class SigningClient(Client):
-    """oauthlib's client with RSA of its own."""
+    """oauthlib's client with RSA of its own, and an error of ours for what cannot be signed."""
+
+    def sign(self, *args: Any, **kwargs: Any) -> Any:
+        """:raises ConfigurationError: for a query or form that is not encoded (RFC 5849 section 3.4.1.3)."""
+        try:
+            return super().sign(*args, **kwargs)
+        except ValueError:
+            # oauthlib's words repeat the query or form, in which there may be a secret.
+            pass
+        raise ConfigurationError(
+            "OAuth 1 cannot sign this call: text that is sent as a form, and the query of the address, have to be "
+            "urlencoded. Give data= and params= as dictionaries"
+        )
 
     SIGNATURE_METHODS = {  # noqa: RUF012  the base class declares it so
         **Client.SIGNATURE_METHODS,

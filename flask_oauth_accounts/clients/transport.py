@@ -247,7 +247,7 @@ class Transport:
         wanted = kwargs.pop("allow_redirects", None)
         timeout = kwargs.pop("timeout", None)
         with self.exchange(max_bytes=self.max_bytes, timeout=timeout) as exchange:
-            exchange.url = url
+            exchange.url, exchange.own_call = url, True
             exchange.named_origin = None if self._is_operators(host_of(url)) else origin_of(url)
             response = session.request(method, url, allow_redirects=False, **kwargs)
             if wanted is True or (wanted is None and method.upper() in _SAFE_METHODS):
@@ -282,6 +282,7 @@ class Transport:
                 session = self.create_session()
                 target = without_token(target)
                 exchange.named_origin = None
+            exchange.own_call = False
             response.close()
             history.append(response)
             response = session.request(method, target, allow_redirects=False, **options)

@@ -12,7 +12,7 @@ import pytest
 import requests
 from urllib3.exceptions import ProtocolError
 
-from flask_oauth_accounts.clients.faults import translate_fault
+from flask_oauth_accounts.clients.faults import Stage, translate_fault
 from flask_oauth_accounts.clients.transport import Transport
 from flask_oauth_accounts.errors import OAuthError, ProviderResponseError, ProviderUnavailable
 
@@ -191,9 +191,12 @@ def test_bad_addresses(transport: Transport, url: str) -> None:
 
 def test_g20_a_reset_counts_by_when_it_comes() -> None:
     """Half an answer is a fault of the answer; none at all is a provider that is down."""
-    for reading, kind in ((True, ProviderResponseError), (False, ProviderUnavailable)):
+    stages: list[tuple[Stage, type[OAuthError]]] = [
+        ("reading", ProviderResponseError), ("waiting", ProviderUnavailable), ("sending", ProviderUnavailable)
+    ]  # fmt: skip
+    for stage, kind in stages:
         fault = requests.ConnectionError(ProtocolError("aborted", ConnectionResetError(104, "reset")))
-        assert isinstance(translate_fault(fault, provider="acme", reading=reading), kind)
+        assert isinstance(translate_fault(fault, provider="acme", stage=stage), kind)
 
 
 def test_nobody_listens(transport: Transport) -> None:
