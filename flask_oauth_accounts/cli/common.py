@@ -92,6 +92,11 @@ def describe_missing_key(key_id: str | None, count: int) -> str:
     return f"{count} stored secrets need the key {key_id}, which is not configured: {remedy}"
 
 
+def is_shipped(accounts: Any) -> bool:
+    """Whether the users are of the shipped model, so that the tables have the shipped migrations."""
+    return bool(getattr(accounts.user_model, "is_shipped", False))
+
+
 def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """Show this package's errors as one line, without a traceback, and exit with 1."""
 

@@ -7,16 +7,12 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from .common import find_engine, report_errors, require_accounts
+from .common import find_engine, is_shipped, report_errors, require_accounts
 
 
 @click.group("db", help="The tables of the accounts.")
 def db_group() -> None:
     """Group of the commands below."""
-
-
-def _is_shipped(accounts: Any) -> bool:
-    return bool(getattr(accounts.user_model, "is_shipped", False))
 
 
 def _require_shipped() -> Any:
@@ -25,7 +21,7 @@ def _require_shipped() -> Any:
     :raises click.ClickException: for an application with its own; the sentence says what to use.
     """
     accounts = require_accounts()
-    if not _is_shipped(accounts):
+    if not is_shipped(accounts):
         raise click.ClickException(
             f"the tables hang on your own {accounts.user_model.__name__}, so they belong to your application's own "
             "migrations: run `flask db migrate` and `flask db upgrade` (Flask-Migrate)"
@@ -94,10 +90,10 @@ def check_command() -> None:
     from ..storage import migrate
 
     accounts = require_accounts()
-    differences = migrate.check(find_engine(accounts), None if _is_shipped(accounts) else accounts.models.tables)
+    differences = migrate.check(find_engine(accounts), None if is_shipped(accounts) else accounts.models.tables)
     for difference in differences:
         click.echo(difference)
     if differences:
-        remedy = "flask oauth db upgrade" if _is_shipped(accounts) else "flask db migrate, then flask db upgrade"
+        remedy = "flask oauth db upgrade" if is_shipped(accounts) else "flask db migrate, then flask db upgrade"
         raise click.ClickException(f"the tables are not up to date; run: {remedy}")
     click.echo("The tables are up to date.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 
 from ..errors import ConfigurationError
@@ -31,11 +33,11 @@ def dev_provider_command(
             client_secret=client_secret,
             access_token_lifetime=access_token_lifetime,
         )
-        provider.serve_forever(on_ready=_introduce)
+        with contextlib.suppress(KeyboardInterrupt):  # the server ends with most of them quietly itself
+            provider.serve_forever(on_ready=_introduce)
     except (ConfigurationError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo("\nStopped.")
+    click.echo("\nStopped.")
 
 
 def _introduce(provider: DevProvider) -> None:

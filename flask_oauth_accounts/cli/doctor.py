@@ -18,7 +18,7 @@ from ..registry import AppState, get_state
 from ..remote_app.caches import backend_of, is_null_cache
 from .addresses import ASSUMED_HOST, find_redirect_uri, is_host_assumed
 from .client_checks import check_clients
-from .common import Finding, describe_missing_key, find_engine, report_errors
+from .common import Finding, describe_missing_key, find_engine, is_shipped, report_errors
 
 
 @click.command(
@@ -57,16 +57,15 @@ def check_tables(state: AppState) -> Iterator[Finding]:
         return
     from ..storage.migrate import check
 
-    is_shipped = getattr(accounts.user_model, "is_shipped", False)
     try:
-        differences = check(find_engine(accounts), None if is_shipped else accounts.models.tables)
+        differences = check(find_engine(accounts), None if is_shipped(accounts) else accounts.models.tables)
     except OAuthError as error:
         yield Finding("problem", f"database: {error.operator_message}")
         return
     if differences and accounts.migrates:
         yield Finding("ok", "tables are brought up to date on first use")
         return
-    remedy = "flask oauth db upgrade" if is_shipped else "flask db migrate && flask db upgrade"
+    remedy = "flask oauth db upgrade" if is_shipped(accounts) else "flask db migrate && flask db upgrade"
     for difference in differences:
         yield Finding("problem", f"tables: {difference}; run: {remedy}")
     if not differences:

@@ -156,23 +156,33 @@ def test_a_client_for_an_api_only_is_no_problem(make_site: MakeSite) -> None:
     assert "hint     machine: without MACHINE_AUTHORIZE_URL" in site.run("doctor").output
 
 
-def test_finds_providers_that_nobody_registers(tmp_path: Path) -> None:
-    """The setting works where the blueprint sets up everything, and would be silently without effect here."""
+def report_on_own_users(folder: Path, **config: Any) -> str:
+    """What the doctor says of an application of way B without any client."""
     db = SQLAlchemy()
 
     class User(db.Model):  # type: ignore[name-defined, misc]
         id = db.Column(db.Integer, primary_key=True)
 
-    app = Flask("own", instance_path=str(tmp_path))
+    app = Flask("own", instance_path=str(folder))
     app.config.update(SECRET_KEY="x", TESTING=True, SQLALCHEMY_DATABASE_URI="sqlite://", CACHE_TYPE="SimpleCache")
-    app.config.update(OAUTH_ACCOUNTS_PROVIDERS="github,google", GITHUB_CLIENT_ID="id", GITHUB_CLIENT_SECRET="s")
+    app.config.update(GITHUB_CLIENT_ID="id", GITHUB_CLIENT_SECRET="s", **config)
     db.init_app(app)
     LoginManager(app)
     OAuthAccounts(OAuth(), db=db, user_model=User).init_app(app)
-    output = app.test_cli_runner().invoke(args=["oauth", "doctor", "--offline"]).output
+    return str(app.test_cli_runner().invoke(args=["oauth", "doctor", "--offline"]).output)
+
+
+def test_finds_providers_that_nobody_registers(tmp_path: Path) -> None:
+    """The setting works where the blueprint sets up everything, and would be silently without effect here."""
+    output = report_on_own_users(tmp_path, OAUTH_ACCOUNTS_PROVIDERS="github,google")
     assert 'here write oauth.register("github")' in output
     assert 'here write oauth.register("google")' in output
     assert "set GITHUB_CLIENT_ID" not in output
+
+
+def test_an_application_that_registers_its_clients_is_told_to(tmp_path: Path) -> None:
+    """A developer would set a key that is set already, and wonder."""
+    assert 'PROBLEM  no client is registered: write oauth.register("github")' in report_on_own_users(tmp_path)
 
 
 def test_addresses_of_logouts_are_shown_where_they_are_used(make_site: MakeSite) -> None:

@@ -39,6 +39,7 @@ def test_command_runs_until_interrupted() -> None:
     for key in ("DEV1_REQUEST_TOKEN_URL", "DEV2_AUTHORIZE_URL", "DEV_SERVER_METADATA_URL"):
         assert f'{key} = "{url}/' in output
     assert 'DEV_CLIENT_SECRET = "a-secret-of-my-own"' in output
+    assert output.endswith("\nStopped.\n")
     assert errors == ""
 
 
