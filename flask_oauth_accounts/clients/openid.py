@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from ..errors import ConfigurationError, IdTokenError, IssuerMismatchError
+from ..errors import ConfigurationError, IdTokenError, IssuerMismatchError, OAuthError
 from ..identity import UserInfo
 from ..protocols import Clock
 from ..providers import accepts_metadata_issuer, match_issuer
@@ -93,11 +93,24 @@ class OpenIDSupport:
         return self._keys.fetch(force=force)
 
     def issuer_or_none(self) -> str | None:
-        """The issuer from configuration, else from discovery, ``None`` where nobody says."""
-        if self.config.issuer:
-            return self.config.issuer
-        issuer = self.load_metadata().get("issuer") if self.config.server_metadata_url else None
-        return issuer if isinstance(issuer, str) and issuer else None
+        """The issuer from configuration, else from discovery, ``None`` where nobody says.
+
+        Discovery accepts a document whose issuer differs from the configured one by the slash at the end. Tokens have
+        the document's spelling, so it counts then.
+        """
+        configured = self.config.issuer or None
+        if not self.config.server_metadata_url:
+            return configured
+        try:
+            found = self.load_metadata().get("issuer")
+        except OAuthError:
+            if configured is None:
+                raise
+            return configured
+        if not isinstance(found, str) or not found:
+            return configured
+        is_same = configured is None or found.removesuffix("/") == configured.removesuffix("/")
+        return found if is_same else configured
 
     def _require_issuer(self) -> str:
         issuer = self.issuer_or_none()
@@ -129,7 +142,7 @@ class OpenIDSupport:
                 raise IssuerMismatchError(provider=self.config.name)
             return
         expected = self.issuer_or_none()
-        if expected is None or iss == expected or iss in self.config.issuer_aliases:
+        if expected is None or iss == expected or self._is_other_spelling(iss, expected):
             return
         preset = self.config.preset
         if preset is not None and (iss in preset.issuer_aliases or self._is_tenant_of(expected, iss)):
@@ -146,11 +159,13 @@ class OpenIDSupport:
 
         :raises IdTokenError: if it is another issuer.
         """
-        if claims.get("iss") in self.config.issuer_aliases:
-            return self._require_issuer()
-        return match_issuer(
-            self.config.preset, self.config.parameters, self._require_issuer(), claims, provider=self.config.name
-        )
+        issuer = self._require_issuer()
+        if self._is_other_spelling(claims.get("iss"), issuer):
+            return issuer
+        return match_issuer(self.config.preset, self.config.parameters, issuer, claims, provider=self.config.name)
+
+    def _is_other_spelling(self, iss: object, issuer: str) -> bool:
+        return iss in self.config.issuer_aliases or iss == self.config.issuer != issuer
 
     def _accepts_claimed_issuer(self, claims: Mapping[str, Any]) -> bool:
         try:

@@ -352,8 +352,7 @@ def test_b03_b05_iss_of_the_callback(begin: Any, stub: Any, iss: str | None, ann
     assert len(stub.find("/token")) == int(accepted)
 
 
-@pytest.mark.parametrize("configured", ["", "/"])
-@pytest.mark.parametrize("announced", ["", "/"])
+@pytest.mark.parametrize(("configured", "announced"), [("", ""), ("/", ""), ("", "/")])
 def test_an_issuer_with_and_without_a_slash(
     oidc: Any, app: Flask, oauth_provider: DevProvider, configured: str, announced: str
 ) -> None:
