@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -221,20 +222,44 @@ class OpenIDSupport:
             raise IdTokenError(description="acr is none of those that were asked for", provider=self.config.name)
         return claims
 
-    def check_refreshed_id_token(self, id_token: str, old_id_token: str | None, account: str) -> None:
-        """Validate the ID token of a refresh answer (OpenID Connect Core section 12.2): the same subject as before.
+    def prepare_check(self) -> None:
+        """Load the metadata and keys that :meth:`check_refreshed_id_token` needs, before the provider is asked.
+
+        What cannot be had now fails no refresh; the check says what it means.
+        """
+        with suppress(OAuthError):
+            self.load_metadata()
+            self.fetch_jwk_set()
+
+    def check_refreshed_id_token(self, id_token: str, old_id_token: str | None, account: str) -> bool:
+        """Validate the ID token of a refresh answer (OpenID Connect Core section 12.2): issuer and subject as before.
 
         :param old_id_token: the stored one, if there is one.
         :param account: the stored subject, for providers whose subject is ``sub``.
+        :return: ``False`` if the keys cannot be had, so that its signature is not checked: it must not be kept, but
+            the answer, which came from the token endpoint itself, may be used (section 3.1.3.7, number 6).
         :raises IdTokenError: if it may not be believed or is about somebody else.
         """
-        claims = self.validate_id_token(id_token, nonce=None)
-        expected = _read_subject(old_id_token) if old_id_token else None
-        preset = self.config.preset
-        if expected is None and account and (preset is None or preset.profile.subject == "sub"):
-            expected = account
-        if expected is not None and claims.get("sub") != expected:
+        old = _read_claims(old_id_token) if old_id_token else None
+        try:
+            claims, is_checked = self.validate_id_token(id_token, nonce=None), True
+        except IdTokenError:
+            raise
+        except OAuthError:
+            # The old refresh token is spent by now: without this answer the grant would be lost.
+            claims, is_checked = _read_claims(id_token) or UserInfo(), False
+        is_same_issuer = is_checked or old is None or claims.get("iss") == old.get("iss")
+        expected = self._find_subject(old, account)
+        if not is_same_issuer or (expected is not None and claims.get("sub") != expected):
             raise IdTokenError(description="the refreshed ID token is about another subject", provider=self.config.name)
+        return is_checked
+
+    def _find_subject(self, old: UserInfo | None, account: str) -> str | None:
+        subject = old.get("sub") if old is not None else None
+        if isinstance(subject, str):
+            return subject
+        preset = self.config.preset
+        return account or None if preset is None or preset.profile.subject == "sub" else None
 
     def validate_kept_id_token(self, id_token: str, *, check_expiry: bool) -> UserInfo:
         """Validate an ID token that does not come from a login of this request, so that nothing is known of its nonce.
@@ -298,10 +323,3 @@ def _read_claims(id_token: str) -> UserInfo | None:
     except (IndexError, ValueError):
         return None
     return UserInfo(claims) if isinstance(claims, dict) else None
-
-
-def _read_subject(id_token: str) -> str | None:
-    """``sub`` of an ID token that was validated before it was stored."""
-    claims = _read_claims(id_token)
-    subject = claims.get("sub") if claims is not None else None
-    return subject if isinstance(subject, str) else None

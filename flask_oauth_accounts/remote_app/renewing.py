@@ -41,14 +41,19 @@ class RenewalMixin(RevocationMixin):
         :raises OAuthError: as :meth:`OAuth2Client.refresh_token`; :class:`IdTokenError` where the answer speaks of
             another subject.
         """
-        answer = self._client.refresh_token(Secret(stored.token["refresh_token"]))
-        self._check_refreshed(answer, stored.token, stored.account)
-        return answer
+        return self._ask_provider(stored.token, stored.account)
 
-    def _check_refreshed(self, answer: TokenDict, old: Mapping[str, Any], account: str) -> None:
+    def _ask_provider(self, token: Mapping[str, Any], account: str) -> TokenDict:
         """OpenID Connect Core section 12.2: a refreshed ID token is about the same subject."""
+        openid = self._client.openid
+        if token.get("id_token") and self.is_openid:
+            openid.prepare_check()
+        answer = self._client.refresh_token(Secret(token["refresh_token"]))
         if answer.get("id_token") and self.is_openid:
-            self._client.openid.check_refreshed_id_token(Secret(answer["id_token"]), hide(old.get("id_token")), account)
+            old = hide(token.get("id_token"))
+            if not openid.check_refreshed_id_token(Secret(answer["id_token"]), old, account):
+                del answer["id_token"]
+        return answer
 
     def _freshen(self, stored: StoredToken, rejected: str | None = None) -> StoredToken:
         vault = self._runtime.vault
@@ -127,12 +132,11 @@ class RenewalMixin(RevocationMixin):
 
     def _ask_and_store(self, token: TokenDict) -> TokenDict:
         try:
-            answer = self._client.refresh_token(Secret(token["refresh_token"]))
+            answer = self._ask_provider(token, "")
         except TokenRequestError as error:
             if error.error != "invalid_grant":
                 raise
             return self._read_again(token, error)
-        self._check_refreshed(answer, token, "")
         renewed = merge_refreshed(token, answer)
         if self._callbacks.update_token is not None:
             try:

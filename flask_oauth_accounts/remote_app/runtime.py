@@ -36,8 +36,8 @@ class Runtime:
     :ivar flows: gives the store of pending logins for the current request.
     :ivar session: gives the browser's session.
     :ivar current_user_id: the id of the user who is logged in, ``None`` where nobody is or nothing is known of users.
-    :ivar identify: the primary key of a user or of a proxy of one, or a key in another form; ``None`` for what can be no
-        key.
+    :ivar identify: the primary key of a user, of a proxy of one or of a key in another form; ``None`` for what is
+        none.
     :ivar vault: stored tokens; ``None`` for a registry without accounts.
     :ivar reauthorize_url: where to send a user whose grant is dead.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from flask_login import LoginManager, UserMixin, login_user, logout_user
 
 from flask_oauth_accounts import (
     ConfigurationError,
+    IdTokenError,
     MissingTokenError,
     OAuth,
     ProviderUnavailable,
@@ -274,6 +277,32 @@ def test_update_token_is_not_called_after_a_login(app: Flask, oauth_provider: An
     assert answer.json is not None
     assert answer.json["access_token"]
     assert not kept
+
+
+def test_a_renewed_id_token_that_cannot_be_checked(app: Flask, stub: Any) -> None:
+    """A provider whose keys are out of reach for a minute would cost the user the grant, which has been rotated."""
+
+    def unsigned(**claims: Any) -> str:
+        parts = ({"alg": "RS256"}, claims, {})
+        return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+
+    of_alice = {"iss": stub.url, "sub": "alice"}
+    rotate(stub, id_token=unsigned(**of_alice, iat=2))
+    stub.answers["/jwks"] = (503, {})
+    row = expired(id_token=unsigned(**of_alice, iat=1))
+    oidc = {"client_kwargs": {"scope": "openid"}, "issuer": stub.url, "jwks_uri": f"{stub.url}/jwks"}
+    client = OAuth(app).register(
+        "dev", **stub.oauth2(**oidc), fetch_token=lambda: dict(row), update_token=lambda token: row.update(token)
+    )
+    with app.test_request_context():
+        client.get("a")
+    assert (row["refresh_token"], row["id_token"]) == ("RT-2", unsigned(**of_alice, iat=1))
+    for other in ({"sub": "bob"}, {"iss": "https://elsewhere.example"}):
+        row["expires_at"] = 1
+        rotate(stub, id_token=unsigned(**{**of_alice, **other}))
+        with app.test_request_context(), pytest.raises(IdTokenError):
+            client.get("a")
+    assert row["refresh_token"] == "RT-2"
 
 
 def test_the_refreshed_token_is_used_again_in_the_request(app: Flask, stub: Any) -> None:

@@ -225,3 +225,24 @@ def test_j16_m07_in_a_job(site: Any) -> None:
         client = site.app.extensions["flask_oauth_accounts"].accounts.oauth.two
         assert client.for_user(1).get("echo").json()["subject"] == "dev-1001"
     assert refreshes(site) == 1
+
+
+@pytest.mark.parametrize("path", ["/jwks.json", "/.well-known/openid-configuration"])
+def test_j10_a_renewed_id_token_that_cannot_be_checked(make_site: Any, path: str) -> None:
+    """A provider whose keys are out of reach for a minute would cost each user the grant, which has been rotated."""
+    first = make_site()
+    browser = log_in(first, "three")
+    before = stored(first, "three")
+    worker = make_site(folder=first.folder)  # it knows neither metadata nor keys yet
+    worker.app.config["THREE_ACCESS_TOKEN_URL"] = first.provider.url + TOKEN
+    caller = worker.browser()
+    first.copy_cookies(browser, caller)
+    first.provider.fail(path, 503, times=None)
+    assert caller.get("/api/three").json["subject"] == "dev-1001"
+    renewed = stored(worker, "three")
+    assert renewed["refresh_token"] != before["refresh_token"]
+    assert renewed["id_token"] == before["id_token"]
+    expire(worker)
+    first.provider.next_id_token(sub="dev-1002")
+    assert "error" in caller.get("/fetch/three", query_string={"url": "echo"}).json
+    assert stored(worker, "three")["access_token"] == renewed["access_token"]
