@@ -16,7 +16,7 @@ from typing import Any
 from flask import current_app, session
 from flask_login import current_user, login_user, logout_user
 
-from ..errors import UserInactiveError
+from ..errors import ConfigurationError, UserInactiveError
 from ..registry import get_state
 from ..remote_app.flow_stores import SESSION_KEY as FLOWS_KEY
 
@@ -57,13 +57,44 @@ def get_user_id() -> Any:
     return get_state().accounts.identify(get_user()) if current_user.is_authenticated else None
 
 
+def is_login_user(user_or_class: Any) -> bool:
+    """:return: whether Flask-Login can log a user, or users of a class, in."""
+    return all(hasattr(user_or_class, key) for key in ("is_active", "is_authenticated", "get_id"))
+
+
+def find_login_user(user: Any) -> Any:
+    """:return: the user, or what the application's ``user_loader`` makes of one that Flask-Login cannot log in.
+
+    :param user: of the application's class.
+    :raises ConfigurationError: if Flask-Login can log in neither; the sentence says what to write.
+    """
+    if is_login_user(user):
+        return user
+    load = current_app.login_manager._user_callback  # type: ignore[attr-defined]
+    loaded = load(str(get_state().accounts.identify(user))) if load is not None else None
+    if not is_login_user(loaded):
+        raise describe_no_login_user(type(user))
+    return loaded
+
+
+def describe_no_login_user(user_model: Any) -> ConfigurationError:
+    """:return: the error that says what to write."""
+    name = user_model.__name__
+    return ConfigurationError(
+        f"Flask-Login cannot log a {name} in, for it lacks is_active, is_authenticated or get_id: let {name} inherit "
+        "from flask_login.UserMixin, or return a user that has them from @login_manager.user_loader"
+    )
+
+
 def begin_session(user: Any, mark: LoginMark) -> None:
     """Log somebody in with a fresh session; somebody else who was logged in before leaves nothing behind (A21).
 
-    :param user: for Flask-Login.
+    :param user: of the application's class.
     :param mark: how the session began.
     :raises UserInactiveError: if Flask-Login refuses the user; nobody is logged in then.
+    :raises ConfigurationError: if Flask-Login cannot work with the user.
     """
+    user = find_login_user(user)
     if not user.is_active:
         raise UserInactiveError(provider=mark.name)
     before = current_user.get_id() if current_user.is_authenticated else None

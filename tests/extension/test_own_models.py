@@ -264,6 +264,31 @@ def test_flask_login_may_come_later(oauth_provider: DevProvider, sqlite_url: str
     Site(app, db, user_model, accounts).close()
 
 
+def test_users_that_flask_login_cannot_log_in_are_refused_before_anything_is_stored(
+    oauth_provider: DevProvider, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A model without ``UserMixin`` would collect users of whom none can ever log in."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    db = SQLAlchemy(model_class=Base)
+
+    class Member(db.Model):
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    accounts = OAuthAccounts(OAuth(), db=db, user_model=Member)
+    accounts.oauth.register("two", **oauth_provider.register_kwargs("oauth2"))
+    app = Flask("plain")
+    app.config.update(SECRET_KEY="for this test", TESTING=True, SQLALCHEMY_DATABASE_URI=sqlite_url)
+    db.init_app(app)
+    accounts.init_app(app)
+    app.register_blueprint(create_blueprint())
+    assert app.test_client().get("/login/two").status_code == 503
+    assert "let Member inherit from flask_login.UserMixin" in caplog.text
+    Site(app, db, Member, accounts).close()
+
+
 def test_a_user_of_another_class_is_refused_with_a_sentence(site: Site) -> None:
     """The rows of user 1 of one table would be shown to user 1 of another one."""
 
