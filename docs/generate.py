@@ -121,7 +121,7 @@ def describe_refresh(preset: Preset) -> str:
         line = f"`{name}_AUTHORIZE_PARAMS = {json.dumps({**preset.authorize_params, **facts.params})}`"
     elif facts.scope and facts.scope not in (preset.scope or "").split():
         line = f'`{name}_SCOPE = "{(preset.scope or "")} {facts.scope}"`'.replace('" ', '"')
-    rotates = {True: "Each refresh replaces it.", False: "It stays the same.", None: ""}[facts.rotates]
+    rotates = {True: "Each refresh replaces it.", False: "A refresh keeps it.", None: ""}[facts.rotates]
     asked = f"Ask for it: {line}." if line else ""
     return " ".join(part for part in (facts.note or ("" if line else "comes by itself."), rotates, asked) if part)
 
@@ -160,26 +160,26 @@ def read_docstring(thing: Any) -> tuple[list[str], list[tuple[str, str, str]]]:
 
 
 def write_call(name: str, thing: Any) -> str:
-    """:return: how something is called, without types; a property is not called."""
-    if isinstance(thing, property):
-        return name
+    """:return: how something is called, without types."""
     signature = inspect.signature(thing)
     bare = [item.replace(annotation=item.empty) for key, item in signature.parameters.items() if key != "self"]
     return f"{name}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
 
 
 def render_section(name: str, thing: Any) -> list[str]:
-    """Write a heading with the call, what it does, and its parameters, result and errors."""
+    """Write a heading, the call, what it does, and its parameters, result and errors."""
     paragraphs, fields = read_docstring(thing)
-    lines = [f"### `{write_call(name, thing)}`", ""]
+    lines = [f"### `{name}`", ""]
+    if not isinstance(thing, property):
+        lines += [f"`{write_call(name.rpartition('.')[2], thing)}`", ""]
     for paragraph in paragraphs:
         lines += [paragraph, ""]
     lines += ["- " + LABELS[kind].format(key, text).strip() for kind, key, text in fields]
     return [*lines, ""] if fields else lines
 
 
-def render_members(cls: Any, names: Iterable[str]) -> list[str]:
-    return [line for name in names for line in render_section(name, getattr(cls, name))]
+def render_members(cls: Any, names: Iterable[str], prefix: str = "") -> list[str]:
+    return [line for name in names for line in render_section(prefix + name, getattr(cls, name))]
 
 
 def render_calls() -> list[str]:
@@ -187,11 +187,12 @@ def render_calls() -> list[str]:
 
 
 def render_registry() -> list[str]:
-    return [*render_section("OAuth", package.OAuth), *render_members(package.OAuth, REGISTRY)]
+    return [*render_section("OAuth", package.OAuth), *render_members(package.OAuth, REGISTRY, "OAuth.")]
 
 
 def render_accounts() -> list[str]:
-    lines = [*render_section("OAuthAccounts", package.OAuthAccounts), *render_members(package.OAuthAccounts, ACCOUNTS)]
+    lines = render_section("OAuthAccounts", package.OAuthAccounts)
+    lines += render_members(package.OAuthAccounts, ACCOUNTS, "OAuthAccounts.")
     for name in ("token_required", "create_blueprint"):
         lines += render_section(name, getattr(package, name))
     return lines
