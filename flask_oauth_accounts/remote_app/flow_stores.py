@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from ..errors import OAuthError, SealedValueError, StorageUnavailable
+from ..errors import CallbackError, OAuthError, SealedValueError, StorageUnavailable
 from ..flow import PendingFlow, hash_key
 from ..protocols import Cache, Clock, Sealer
 from .caches import drop, exclusive, read_text, take_text, write_text
@@ -27,6 +27,9 @@ SESSION_KEY = "_oauth_accounts"
 FORM_POST_LIFETIME = 60.0
 """Seconds that the answer of a ``response_mode=form_post`` callback is kept."""
 
+_FORM_FIELDS = frozenset({"state", "code", "iss", "error", "error_description", "error_uri", "user"})
+"""What an answer is made of (RFC 6749 section 4.1.2, RFC 9207 section 2), and what Apple says of the user."""
+_FORM_CHARS = 16_384
 _SHORTEST_KEEPING = 600
 """Seconds that an entry is kept at least, so that a callback after a shorter lifetime is told that it is late."""
 _LONGEST_KEEPING = 29 * 86400
@@ -100,6 +103,7 @@ class CacheFlowStore:
 
         :return: a handle that works once, for :data:`FORM_POST_LIFETIME` seconds.
         :raises StorageUnavailable: if the cache does not take it.
+        :raises CallbackError: if it is too large to be an answer.
         """
         handle = secrets.token_urlsafe(24)
         self._put(f"form:{hash_key(handle)}", json.dumps(_used_fields(form)), int(FORM_POST_LIFETIME))
@@ -274,8 +278,15 @@ _taken = _Taken()
 
 
 def _used_fields(form: dict[str, str]) -> dict[str, str]:
-    """Tokens that come through the browser are never used, so they are not kept either."""
-    return {key: value for key, value in form.items() if key not in ("id_token", "access_token")}
+    """What is read of an answer. Anybody may post one, so nothing else takes up room; tokens that come through the
+    browser are never used.
+
+    :raises CallbackError: if that is more than any provider sends.
+    """
+    used = {key: value for key, value in form.items() if key in _FORM_FIELDS}
+    if len(json.dumps(used)) > _FORM_CHARS:
+        raise CallbackError(description=f"the answer is longer than {_FORM_CHARS} characters")
+    return used
 
 
 def _read_form(text: str | None) -> dict[str, str] | None:

@@ -91,6 +91,7 @@ class Logins(ApiCalls):
         """Keep the answer of a callback that came by POST, for the browser's cookies stay behind on it.
 
         :return: a handle that works once and for a minute; send the browser to the same address by GET with it.
+        :raises CallbackError: if it cannot be an answer: a parameter is repeated, or it is too long.
         :raises StorageUnavailable: if it cannot be kept.
         """
         params = read_callback(None)

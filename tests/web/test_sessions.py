@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cachelib import SimpleCache
 from flask import Flask
 from flask.sessions import SecureCookieSession, SessionInterface
 from flask_login import UserMixin, login_user
@@ -126,6 +127,29 @@ class TestFormPost:
         response = victim.post("/authorize/posting", data=callback.form)
         assert victim.get(response.headers["Location"]).status_code == 400
         assert site.who(victim) is None
+
+    def test_what_is_no_part_of_an_answer_is_not_kept(self, site: Any, make_site: Callable[..., Any]) -> None:
+        """Anybody could fill the cache, from which the logins of everybody would then be lost."""
+        kept: dict[str, str] = {}
+
+        class Room(SimpleCache):
+            def set(self, key: str, value: Any, timeout: int | None = None) -> bool | None:
+                kept[key] = value
+                return super().set(key, value, timeout)
+
+        room = make_site(cache=Room())
+        make_form_post(room)
+        filling = {f"k{number}": "y" * 16_000 for number in range(20)}
+        answer = {"state": "s" * 200, "code": "c" * 2000, "user": "ü" * 1000}
+        for place in (site, room):
+            response = place.browser().post("/authorize/posting", data={**answer, **filling})
+            assert response.status_code == 303
+            assert len(response.headers["Location"]) < 16_000
+            for large in ({**answer, "user": "u" * 16_000}, {**answer, "error_description": "e" * 16_384}):
+                refused = place.browser().post("/authorize/posting", data=large)
+                assert refused.status_code == 400
+                assert "<h1>" in refused.text
+        assert [len(value) < 16_000 for value in kept.values()] == [True]
 
     def test_only_where_it_is_asked_for(self, site: Any) -> None:
         """Anybody could fill the store by posting to callbacks."""
