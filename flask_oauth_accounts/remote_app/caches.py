@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from .forks import ForkSafe
 
 try:
     import fcntl
@@ -40,13 +41,8 @@ _TRUTHFUL = _REDIS | _LIBRARIES
 _MARK_SECONDS = 3600
 
 
-class _ThreadLock:
-    """A lock for the threads of one process; a child that was forked while it was held begins with a free one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
+class _ThreadLock(ForkSafe):
+    """A lock for the threads of one process."""
 
     def _renew(self) -> None:
         self._lock = threading.Lock()

@@ -20,16 +20,17 @@ from ..errors import CallbackError, OAuthError, SealedValueError, StorageUnavail
 from ..flow import PendingFlow, hash_key
 from ..protocols import Cache, Clock, Sealer
 from .caches import drop, exclusive, read_text, take_text, write_text
+from .forks import ForkSafe
 
 SESSION_KEY = "_oauth_accounts"
 """The one key of the browser's session that belongs to pending logins."""
 
 FORM_POST_LIFETIME = 60.0
 """Seconds that the answer of a ``response_mode=form_post`` callback is kept."""
-
 _FORM_FIELDS = frozenset({"state", "code", "iss", "error", "error_description", "error_uri", "user"})
 """What an answer is made of (RFC 6749 section 4.1.2, RFC 9207 section 2), and what Apple says of the user."""
 _FORM_CHARS = 16_384
+
 _SHORTEST_KEEPING = 600
 """Seconds that an entry is kept at least, so that a callback after a shorter lifetime is told that it is late."""
 _LONGEST_KEEPING = 29 * 86400
@@ -102,8 +103,8 @@ class CacheFlowStore:
         """Keep a callback that came by POST.
 
         :return: a handle that works once, for :data:`FORM_POST_LIFETIME` seconds.
-        :raises StorageUnavailable: if the cache does not take it.
         :raises CallbackError: if it is too large to be an answer.
+        :raises StorageUnavailable: if the cache does not take it.
         """
         handle = secrets.token_urlsafe(24)
         self._put(f"form:{hash_key(handle)}", json.dumps(_used_fields(form)), int(FORM_POST_LIFETIME))
@@ -255,13 +256,16 @@ def _unpack(text: str, browser: str) -> list[PendingFlow]:
     return [PendingFlow.loads(json.dumps({**json.loads(line), "browser": browser})) for line in lines]
 
 
-class _Taken:
+class _Taken(ForkSafe):
     """Keys of finished logins, until they would have expired anyway."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        super().__init__()
         self._keys: dict[str, float] = {}
         self._limit = 1000
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     def add(self, key: str, expires_at: float, now: float) -> bool:
         with self._lock:

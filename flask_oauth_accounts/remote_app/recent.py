@@ -6,6 +6,7 @@ import threading
 from typing import Generic, TypeVar
 
 from ..protocols import Clock
+from .forks import ForkSafe
 
 _T = TypeVar("_T")
 
@@ -15,16 +16,19 @@ KEPT = 60.0
 _MOST = 1000
 
 
-class Recent(Generic[_T]):
+class Recent(ForkSafe, Generic[_T]):
     """A dictionary whose entries are gone after a minute, the oldest first where there are too many.
 
     :param clock: seconds since the epoch.
     """
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
-        self._guard = threading.Lock()
         self._entries: dict[str, tuple[float, _T]] = {}
+
+    def _renew(self) -> None:
+        self._guard = threading.Lock()
 
     def __repr__(self) -> str:
         return "<Recent>"

@@ -10,6 +10,7 @@ from typing import Any
 from ..flow import hash_key
 from ..protocols import Clock
 from ..tokens import TokenDict
+from .forks import ForkSafe
 from .recent import Recent
 
 
@@ -88,10 +89,10 @@ def _refusal_key(token: Mapping[str, Any], url: str) -> str:
     return hash_key(fingerprint(token), url.partition("?")[0])
 
 
-class _KeyedLocks:
+class _KeyedLocks(ForkSafe):
     """One lock for each key in use."""
 
-    def __init__(self) -> None:
+    def _renew(self) -> None:
         self._guard = threading.Lock()
         self._entries: dict[str, tuple[threading.Lock, list[int]]] = {}
 
