@@ -44,13 +44,17 @@ def test_d10_a_worker_forked_during_a_refresh_can_refresh(app: Flask, stub: Any)
 
     client = OAuth(app).register("dev", **stub.oauth2(), update_token=update_token)
 
-    def call() -> Any:
-        return client.get("me", token={"access_token": "old", "refresh_token": "R", "expires_at": 1})
+    def call() -> None:
+        client.get("me", token={"access_token": "old", "refresh_token": "R", "expires_at": 1})
+
+    def child() -> None:
+        goes_on.set()
+        call()
 
     thread = threading.Thread(target=call)
     thread.start()
     assert stores.wait(60)
-    status = run_in_child(lambda: (goes_on.set(), call()))
+    status = run_in_child(child)
     goes_on.set()
     thread.join()
     assert status == 0
