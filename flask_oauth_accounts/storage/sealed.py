@@ -10,14 +10,17 @@ import json
 import time
 from typing import Any, ClassVar, overload
 
-from sqlalchemy import event
-from sqlalchemy.orm import LoaderCallableStatus, Mapper, QueryContext
+from sqlalchemy import event, inspect
+from sqlalchemy.orm import LoaderCallableStatus, Mapper
+from sqlalchemy.orm.attributes import flag_modified
 
 from ..errors import ConfigurationError
 from ..protocols import Sealer
+from ..tokens import Secret
 
 _KEY_SUFFIX = "_sealed"
 _PLACE = ("user_id", "name", "account")
+_SOUND = {"status": "active", "last_error": None, "retry_at": None, "failures": 0}
 
 
 def create_context(table: str, column: str, user_id: object, name: str, account: str) -> str:
@@ -30,27 +33,43 @@ def create_context(table: str, column: str, user_id: object, name: str, account:
     return json.dumps([table, column, str(user_id), name, account or ""], ensure_ascii=True)
 
 
-class _Secrets:
-    """What one row knows in plain text; shows nothing, and a pickle of it is empty."""
+class _Unsealed(str):
+    """What the attribute of a column holds until the flush seals it: an empty text that carries the plain one.
 
-    __slots__ = ("opened", "pending")
+    It goes wherever SQLAlchemy takes the attribute's value, and is forgotten with it. A path without mapper events
+    stores the empty text rather than the plain one; a ``repr`` shows nothing, and a pickle holds nothing.
 
-    def __init__(self) -> None:
-        self.pending: dict[str, str | None] = {}
-        self.opened: dict[str, tuple[str, str]] = {}
+    :ivar text: the secret.
+    :ivar is_moved: it was stored before, at the row's old place.
+    """
+
+    __slots__ = ("is_moved", "text")
+    text: Secret
+    is_moved: bool
+
+    def __new__(cls, text: str, *, is_moved: bool = False) -> _Unsealed:
+        self = super().__new__(cls)
+        self.text = Secret(text)
+        self.is_moved = is_moved
+        return self
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+
+class _Opened(dict[str, tuple[str, str]]):
+    """The secrets of one row that were opened, by name: the sealed value and the text; a pickle of it is empty."""
 
     def __repr__(self) -> str:
         return "<secrets>"
 
-    def __reduce__(self) -> tuple[type[_Secrets], tuple[()]]:
-        return _Secrets, ()
+    def __reduce__(self) -> tuple[type[_Opened], tuple[()]]:
+        return _Opened, ()
 
 
-def _secrets_of(row: Any) -> _Secrets:
-    secrets = row.__dict__.get("_oauth_secrets")
-    if secrets is None:
-        secrets = row.__dict__["_oauth_secrets"] = _Secrets()
-    return secrets  # type: ignore[no-any-return]
+def _opened_of(row: Any) -> _Opened:
+    opened: _Opened = row.__dict__.setdefault("_oauth_secrets", _Opened())
+    return opened
 
 
 def _sealer_of(row: SealedRow) -> Sealer:
@@ -83,26 +102,23 @@ class SealedText:
     def __get__(self, row: SealedRow | None, owner: type | None = None) -> SealedText | str | None:
         if row is None:
             return self
-        secrets = _secrets_of(row)
-        if self.name in secrets.pending:
-            return secrets.pending[self.name]
         sealed = getattr(row, self.key)
         if sealed is None:
             return None
-        known = secrets.opened.get(self.name)
+        if isinstance(sealed, _Unsealed):
+            return sealed.text
+        opened = _opened_of(row)
+        known = opened.get(self.name)
         if known is not None and known[0] == sealed:
             return known[1]
         text = _sealer_of(row).unseal(sealed, _context_of(row, self.name))
-        secrets.opened[self.name] = (sealed, text)
+        opened[self.name] = (sealed, text)
         return text
 
     def __set__(self, row: SealedRow, value: str | None) -> None:
         if value is not None and not isinstance(value, str):
             raise TypeError(f"{self.name} must be a text or None")
-        _secrets_of(row).pending[self.name] = value or None
-        # The column stays empty until the flush, so that a path without mapper events stores nothing rather than
-        # plain text; the assignment is what makes the session write the row.
-        setattr(row, self.key, None)
+        setattr(row, self.key, _Unsealed(value) if value else None)
 
 
 class SealedRow:
@@ -113,62 +129,57 @@ class SealedRow:
     _oauth_secret_names: ClassVar[tuple[str, ...]]
 
 
-def _seal_pending(row: Any) -> None:
-    secrets = _secrets_of(row)
-    for name, text in tuple(secrets.pending.items()):
-        if text is None:
-            secrets.opened.pop(name, None)
-            setattr(row, name + _KEY_SUFFIX, None)
-        else:
-            sealed = _sealer_of(row).seal(text, _context_of(row, name))
-            secrets.opened[name] = (sealed, text)
+def _seal(row: Any) -> None:
+    for name in row._oauth_secret_names:
+        value = row.__dict__.get(name + _KEY_SUFFIX)
+        if isinstance(value, _Unsealed):
+            sealed = _sealer_of(row).seal(value.text, _context_of(row, name))
+            _opened_of(row)[name] = (sealed, value.text)
             setattr(row, name + _KEY_SUFFIX, sealed)
-        del secrets.pending[name]
 
 
-def _touch(row: Any) -> None:
-    access = row._oauth_secret_names[0]
-    if access in _secrets_of(row).pending and hasattr(row, "issued_at"):
+def _has_new_token(row: Any) -> bool:
+    value = row.__dict__.get(row._oauth_secret_names[0] + _KEY_SUFFIX)
+    return isinstance(value, _Unsealed) and not value.is_moved
+
+
+def _note_issue(row: Any) -> None:
+    if hasattr(row, "issued_at"):
         row.issued_at = int(time.time())
         row.issued_for = None if row.expires_at is None else max(row.expires_at - row.issued_at, 0)
+
+
+def _revive(row: Any) -> None:
+    """A new token ends whatever was wrong with the old one, as ``OAuth2Token.save`` does."""
+    attributes = inspect(row).attrs
+    for key, value in _SOUND.items():
+        if key in attributes and not attributes[key].history.has_changes():
+            setattr(row, key, value)
+            flag_modified(row, key)  # what is wrong may have come into the database since the row was read
 
 
 @event.listens_for(SealedRow, "before_insert", propagate=True)
 def _before_insert(mapper: Mapper[Any], connection: Any, row: Any) -> None:
     if row.account is None:
         row.account = ""
-    _touch(row)
-    _seal_pending(row)
+    if _has_new_token(row):
+        _note_issue(row)
+    _seal(row)
 
 
 @event.listens_for(SealedRow, "before_update", propagate=True)
 def _before_update(mapper: Mapper[Any], connection: Any, row: Any) -> None:
-    if not _secrets_of(row).pending:
+    attributes = inspect(row).attrs
+    if not any(attributes[name + _KEY_SUFFIX].history.has_changes() for name in row._oauth_secret_names):
         return
-    _touch(row)
-    _seal_pending(row)
+    if _has_new_token(row):
+        _note_issue(row)
+        _revive(row)
+    _seal(row)
     # In SQL, because the row may have been refreshed since it was read here.
     row.version = type(row).version + 1
     if "lease_owner" in mapper.columns:
         row.lease_owner = row.lease_expires_at = None
-
-
-@event.listens_for(SealedRow, "expire", propagate=True)
-def _on_expire(row: Any, names: Any) -> None:
-    _forget(row, names)
-
-
-@event.listens_for(SealedRow, "refresh", propagate=True)
-def _on_refresh(row: Any, context: QueryContext, names: Any) -> None:
-    _forget(row, names)
-
-
-def _forget(row: Any, keys: Any) -> None:
-    """Drop what was assigned and not yet written, where the session has read or expired the column itself."""
-    pending = _secrets_of(row).pending
-    for name in tuple(pending):
-        if keys is None or name + _KEY_SUFFIX in keys:
-            del pending[name]
 
 
 @event.listens_for(SealedRow, "mapper_configured", propagate=True)
@@ -187,5 +198,5 @@ def _before_move(row: Any, value: Any, old: Any, initiator: Any) -> None:
     for name in row._oauth_secret_names:
         descriptor: SealedText = getattr(type(row), name)
         text = descriptor.__get__(row)
-        if text is not None:
-            descriptor.__set__(row, text)
+        if text is not None and not isinstance(getattr(row, descriptor.key), _Unsealed):
+            setattr(row, descriptor.key, _Unsealed(text, is_moved=True))

@@ -283,7 +283,7 @@ def test_a_renewed_id_token_that_cannot_be_checked(app: Flask, stub: Any) -> Non
     """A provider whose keys are out of reach for a minute would cost the user the grant, which has been rotated."""
 
     def unsigned(**claims: Any) -> str:
-        parts = ({"alg": "RS256"}, claims, {})
+        parts: tuple[dict[str, Any], ...] = ({"alg": "RS256"}, claims, {})
         return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
 
     of_alice = {"iss": stub.url, "sub": "alice"}

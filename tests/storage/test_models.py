@@ -176,6 +176,57 @@ def test_a_moved_row_is_sealed_anew(host: Any, user: Any, change: dict[str, Any]
     assert (stored.token["access_token"], stored.token["refresh_token"]) == ("a", "r")
 
 
+def test_a_token_that_is_assigned_revives_a_dead_row(host: Any, user: Any) -> None:
+    """A user who has consented again would be sent to consent for ever where the application saves as the seed does."""
+    store = host.store
+    first = store.save(user, "github", {"access_token": "a", "refresh_token": "r"}, protocol="oauth2", now=1)
+    with Session(host.engine) as session, Session(host.engine) as stale:
+        before = stale.get(host.models.OAuth2Token, first.id)
+        assert before.status == "active"
+        stale.commit()
+        claimed = store.claim(first, owner="me", now=1, lease=30)
+        store.release(claimed, owner="me", error="server_error", retry_at=9e9, failures=3)
+        assert store.mark_reauth_required(store.reload(first), error="invalid_grant")
+        row = session.get(host.models.OAuth2Token, first.id)
+        row.refresh_token = "r-2"
+        session.commit()
+        assert row.status == "reauth_required"
+        for item, work in ((before, stale), (row, session)):
+            store.mark_reauth_required(store.reload(first), error="invalid_grant")
+            item.access_token = "a"
+            work.commit()
+            found = store.reload(first)
+            assert (found.status, found.last_error, found.retry_at, found.failures) == ("active", None, None, 0)
+            assert found.token["access_token"] == "a"
+        store.mark_reauth_required(store.reload(first), error="invalid_grant")
+        session.refresh(row)
+        row.name = "moved"
+        session.commit()
+        assert row.status == "reauth_required"
+        row.access_token, row.status = "b", "revoked"
+        session.commit()
+        assert row.status == "revoked"
+
+
+def test_what_was_assigned_goes_with_a_merge(host: Any, user: Any) -> None:
+    """A row that ``save`` has returned, changed and merged, would lose its token in the database."""
+    host.store.save(user, "github", {"access_token": "a", "refresh_token": "r"}, protocol="oauth2", now=1)
+    model = host.models.OAuth2Token
+    with Session(host.engine, expire_on_commit=False) as session:
+        detached = session.scalars(sa.select(model)).one()
+    detached.access_token = "b"
+    for row in (detached, model(user_id=user, name="gitlab", access_token="c")):
+        with Session(host.engine) as session:
+            session.merge(row)
+            session.commit()
+    with Session(host.engine) as session:
+        found = {row.name: row.to_token() for row in session.scalars(sa.select(model))}
+    assert found["github"] == {"access_token": "b", "refresh_token": "r", "token_type": "Bearer"}
+    assert found["gitlab"] == {"access_token": "c"}
+    assert "b" not in (str(vars(detached)["access_token_sealed"]), raw(host, "access_token", "name = 'github'"))
+    assert pickle.loads(pickle.dumps(vars(detached)["access_token_sealed"])) is None
+
+
 def test_rollback_expire_and_refresh_forget_what_was_assigned(host: Any, user: Any) -> None:
     """A value that was never stored would be read as if it were."""
     host.store.save(user, "github", {"access_token": "stored"}, protocol="oauth2", now=1)
