@@ -6,6 +6,7 @@ Nothing here talks to anybody.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ MAX_TOKEN_LENGTH = 65_536
 """The longest token that is accepted, in characters."""
 
 _MAX_LIFETIME = 100 * 366 * 86_400
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _SECRET_KEYS = frozenset({"access_token", "refresh_token", "id_token", "oauth_token", "oauth_token_secret"})
 
 Protocol = Literal["oauth1", "oauth2"]
@@ -115,12 +117,17 @@ def parse_scope(value: object) -> frozenset[str]:
 
 
 def join_scope(value: object) -> str | None:
-    """Write a scope as RFC 6749 section 3.3 does, in the order given; ``None`` where there is none."""
+    """Write a scope as RFC 6749 section 3.3 does, in the order given.
+
+    :return: the single scopes that consist of that section's characters, which every database takes, with spaces in
+        between; ``None`` where there is none.
+    """
     if isinstance(value, str):
-        return " ".join(value.replace(",", " ").split()) or None
-    if isinstance(value, (list, tuple)):
-        return " ".join(item for item in value if isinstance(item, str) and item) or None
-    return None
+        value = value.replace(",", " ").split()
+    if not isinstance(value, (list, tuple)):
+        return None
+    parts = (part for item in value if isinstance(item, str) for part in item.split())
+    return " ".join(part for part in parts if _SCOPE.fullmatch(part)) or None
 
 
 def _secret(payload: Mapping[str, Any], key: str, provider: str | None) -> str | None:

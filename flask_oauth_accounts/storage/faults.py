@@ -95,6 +95,8 @@ def translated(engine: sa.Engine | None = None) -> Iterator[None]:
     """
     try:
         yield
+    except (UnicodeError, OverflowError) as error:
+        raise StorageUnavailable(description="a value is of a form or size that the database does not take") from error
     except exc.SQLAlchemyError as error:
         if is_missing_table(error):
             raise StorageUnavailable(

@@ -321,3 +321,9 @@ def test_the_hosts_listeners_see_the_stores_statements(sqlite_url: str, make_hos
     sa.event.listen(host.engine, "before_cursor_execute", lambda *given: seen.append(given[2]))
     load(host, user)
     assert len(seen) == 1
+
+
+def test_a_value_that_the_driver_cannot_send_is_named_as_that(host: Any) -> None:
+    """Half of a surrogate pair, as JSON can hold it, would be a server error without a word of where it comes from."""
+    with pytest.raises(StorageUnavailable, match="does not take"):
+        host.store.save(host.add_user(), "github", {"access_token": "a"}, "half \ud800", protocol="oauth2", now=1)

@@ -140,6 +140,22 @@ def test_i06_odd_lifetimes(site: Any) -> None:
         assert browser.get("/accounts").status_code in (200, 302)
 
 
+ODD_SCOPES: list[Any] = ["profile \ud800", "profile a\0b", ["profile", "\udfff"], "profile \x1b[31m", ["profile \0"]]
+
+
+@pytest.mark.parametrize("scope", ODD_SCOPES, ids=ascii)
+def test_a_scope_that_no_database_takes(site: Any, browser: Any, scope: Any) -> None:
+    """A renewed token could not be stored, and each call after that would be a server error."""
+    callback = site.callback(browser, "two")
+    site.provider.next_token(scope=scope)
+    assert browser.get(callback).status_code == 302
+    for _ in range(2):
+        site.execute("UPDATE oauth2_token SET expires_at = 1")
+        site.provider.next_token(scope=scope)
+        assert browser.get("/api/two").json["subject"] == "dev-1001"
+        assert site.rows("oauth2_token")[0]["scope"] == "profile"
+
+
 @pytest.mark.parametrize(
     ("name", "error"),
     [
