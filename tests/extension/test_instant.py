@@ -310,7 +310,7 @@ def test_a_missing_secret_key_is_said(make_app: MakeApp) -> None:
 def test_a_secret_key_that_the_environment_made_a_number_is_said(make_app: MakeApp) -> None:
     """``FLASK_SECRET_KEY=123456`` would end the start in a traceback about ``encode``."""
     for config in ({"SECRET_KEY": 123456}, {"SECRET_KEY_FALLBACKS": [123456]}):
-        with pytest.raises(ConfigurationError, match="SECRET_KEY.* must be text"):
+        with pytest.raises(ConfigurationError, match=r"SECRET_KEY.* must be text"):
             make_app(**config)
 
 
