@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,17 +12,9 @@ from ..identity import Identity, make_login_key
 from ..protocols import Event, IdentityRecord
 from ..tokens import StoredToken
 from .logins import LoginMixin
-from .rows import TokenTable, create_record
+from .rows import create_record
 from .users import same_text
 from .work import Work
-
-
-@dataclass(frozen=True)
-class ConnectedAccount:
-    """One identity with its tokens, a newer one first."""
-
-    record: IdentityRecord
-    tokens: tuple[StoredToken, ...]
 
 
 class AccountMixin(LoginMixin):
@@ -45,16 +36,9 @@ class AccountMixin(LoginMixin):
     def find_connection(self, user_id: Any, name: str, subject: str) -> IdentityRecord | None:
         """:return: the user's own row for this provider account, whether it can log in or not."""
         c = self.identities.c
-        key = self._known_user_id(user_id)
-        return self._find_identity(c.user_id == key, c.name == name, c.subject == subject)
-
-    def find_identity(self, identity_id: Any, user_id: Any) -> IdentityRecord | None:
-        """:return: the row with this primary key, if it is the user's."""
-        c = self.identities.c
-        return self._find_identity(c.id == identity_id, c.user_id == self._known_user_id(user_id))
-
-    def _find_identity(self, *conditions: sa.ColumnElement[bool]) -> IdentityRecord | None:
-        query = sa.select(self.identities).where(*conditions)
+        query = sa.select(self.identities).where(
+            c.user_id == self._known_user_id(user_id), c.name == name, c.subject == subject
+        )
         row = self._read(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else create_record(row)
 
@@ -63,35 +47,6 @@ class AccountMixin(LoginMixin):
         query = sa.select(self.identities).where(self.identities.c.user_id == self._known_user_id(user_id))
         rows = self._read(lambda connection: connection.execute(query.order_by(self.identities.c.id)).mappings().all())
         return [create_record(row) for row in rows]
-
-    def connections(self, user_id: Any) -> list[ConnectedAccount]:
-        """Read the user's identities with their tokens, by one query for each protocol.
-
-        :return: the oldest identity first.
-        """
-        key = self._known_user_id(user_id)
-        records: dict[Any, IdentityRecord] = {}
-        tokens: dict[Any, list[StoredToken]] = {}
-        for access in self.token_tables.values():
-            for row in self._join_tokens(access, key):
-                identity = {column.name: row[column] for column in self.identities.c}
-                records.setdefault(identity["id"], create_record(identity))
-                if row[access.table.c.id] is not None:
-                    values = {column.name: row[column] for column in access.columns}
-                    tokens.setdefault(identity["id"], []).append(access.read(values))
-        return [
-            ConnectedAccount(record, tuple(sorted(tokens.get(key, ()), key=lambda item: -(item.issued_at or 0))))
-            for key, record in records.items()
-        ]
-
-    def _join_tokens(self, access: TokenTable, user_id: Any) -> Sequence[Any]:
-        query = (
-            sa.select(self.identities, *access.columns)
-            .join_from(self.identities, access.table, access.table.c.identity_id == self.identities.c.id, isouter=True)
-            .where(self.identities.c.user_id == user_id)
-            .order_by(self.identities.c.id)
-        )
-        return self._read(lambda connection: connection.execute(query).mappings().all())
 
     def tokens_for_identity(self, identity_id: Any) -> list[StoredToken]:
         """:return: the identity's tokens of both protocols."""
@@ -144,32 +99,6 @@ class AccountMixin(LoginMixin):
     def user_value_is_free(self, attribute: str, value: str) -> bool:
         """Whether no user has this value, as the database compares."""
         return not self._read(lambda connection: self.users.has_value(connection, attribute, value))
-
-    def set_login_key(self, identity_id: Any, user_id: Any, login_key: str | None) -> bool:
-        """Make a connection a way to log in, or (``None``) one for its API only.
-
-        :param login_key: the identity's :attr:`~flask_oauth_accounts.identity.Identity.login_key`.
-        :return: ``False`` if the user has no such row.
-        :raises ConcurrentLogin: if the identity logs in another user.
-        """
-        c = self.identities.c
-        owned = (c.id == identity_id, c.user_id == self._known_user_id(user_id))
-
-        def write(work: Work) -> bool:
-            row = work.connection.execute(sa.select(self.identities).where(*owned).with_for_update()).mappings().first()
-            if row is None:
-                return False
-            key = row["login_key"]
-            if login_key is None or key != login_key:
-                key = None if login_key is None else self._take_key(work, login_key, row["user_id"])
-            self._update_identity(
-                work, create_record(row), row["user_id"], {"login_key": key, "for_login": login_key is not None}
-            )
-            if login_key is None and row["login_key"] is not None:
-                self._hand_on(work, row["user_id"], row["login_key"], row["subject"])
-            return True
-
-        return self._write_unique(write)
 
     def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event, keep_a_login: bool = False) -> bool:
         """Delete the row, its tokens with it, and record the event; another client's row inherits the login key.

@@ -43,11 +43,6 @@ class MemoryStore(MemoryTokenStore):
             rows = self._identities.values()
             return next((r for r in rows if (r.user_id, r.identity.name, r.identity.subject) == wanted), None)
 
-    def find_identity(self, identity_id: Any, user_id: Any) -> IdentityRecord | None:
-        with self._lock:
-            row = self._identities.get(identity_id)
-            return row if row is not None and row.user_id == user_id else None
-
     def list_for_user(self, user_id: Any) -> Sequence[IdentityRecord]:
         with self._lock:
             return [row for row in self._identities.values() if row.user_id == user_id]
@@ -130,17 +125,6 @@ class MemoryStore(MemoryTokenStore):
                 )
             self.record(Event(kind, "success", identity.name, user_id, written.id, identity.subject))
             return written, user_id
-
-    def set_login_key(self, identity_id: Any, user_id: Any, login_key: str | None) -> bool:
-        with self._lock:
-            row = self._identities.get(identity_id)
-            if row is None or row.user_id != user_id:
-                return False
-            other = self.find(row.identity) if login_key else None
-            if other is not None and other.user_id != user_id:
-                raise ConcurrentLogin
-            self._identities[identity_id] = dataclasses.replace(row, can_log_in=login_key is not None)
-            return True
 
     def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event, keep_a_login: bool = False) -> bool:
         with self._lock:

@@ -87,7 +87,6 @@ def test_sign_up_and_come_back(side: Side) -> None:
     assert (again.created_at, again.last_login_at) == (NOW, NOW + 5)
     assert side.store.list_for_user(user) == [again]
     assert side.store.find_connection(user, "hub", "42") == again
-    assert side.store.find_identity(record.id, user) == again
     stored = side.store.load(user, "hub", protocol="oauth2")
     assert (stored.account, stored.identity_id, stored.requested_scope) == ("42", record.id, "read")
 
@@ -107,18 +106,15 @@ def test_of_two_first_logins_one_wins(side: Side) -> None:
 
 def test_connection_for_its_api_is_no_way_to_log_in(side: Side) -> None:
     """A connection that was meant for its API lets somebody in."""
-    record, user = side.sign_up()
+    _, user = side.sign_up()
     other = dataclasses.replace(ANN, subject="43")
     connected, _ = side.login(other, kind="connect", user_id=user, can_log_in=False, now=NOW + 9)
     assert side.store.find(other) is None
     assert connected.last_login_at is None
     # Connecting is no login: the account last logged in with stays the usual one.
     assert side.store.load(user, "hub", protocol="oauth2").account == "42"
-    assert side.store.set_login_key(connected.id, user, other.login_key)
+    side.login(other, kind="connect", user_id=user, record=connected)
     assert side.store.find(other).id == connected.id
-    assert side.store.set_login_key(connected.id, user, None)
-    assert side.store.find(other) is None
-    assert not side.store.set_login_key(record.id, user + 1, None)
 
 
 def test_disconnect_takes_the_tokens_along(side: Side) -> None:
@@ -194,16 +190,16 @@ def test_an_api_connection_becomes_a_login_beside_another_client(any_side: Side)
     """Connecting an account as a login that another client of the provider logs in with already fails for ever."""
     side = any_side
     record, user = side.sign_up()
-    api, _ = side.login(WORK, kind="connect", user_id=user, record=record, can_log_in=False)
-    for given in (api, record):
-        upgraded, _ = side.login(WORK, kind="connect", user_id=user, record=given)
+    for given in ("the connection", "that of the other client"):
+        api, _ = side.login(WORK, kind="connect", user_id=user, record=record, can_log_in=False)
+        known = api if given == "the connection" else record
+        upgraded, _ = side.login(WORK, kind="connect", user_id=user, record=known)
         assert (upgraded.id, upgraded.can_log_in) == (api.id, True)
         assert side.store.find(WORK).id == api.id
-        assert side.store.set_login_key(api.id, user, None)
+        assert side.store.delete_identity(api.id, user, event=DISCONNECT)
         assert side.store.find(WORK) == record
-    assert side.store.set_login_key(api.id, user, ANN.login_key)
-    assert side.store.set_login_key(record.id, user, ANN.login_key)
-    assert side.store.set_login_key(record.id, user, None)
+    api, _ = side.login(WORK, kind="connect", user_id=user, record=record)
+    assert side.store.delete_identity(record.id, user, event=DISCONNECT)
     assert side.store.find(ANN).id == api.id
 
 

@@ -82,7 +82,6 @@ def test_no_look_up_of_a_request_reads_a_whole_table(database_url: str, make_hos
         "find an identity": lambda: store.find(identity),
         "find a connection": lambda: store.find_connection(4711, "google", "s4711"),
         "list a user's identities": lambda: store.list_for_user(4711),
-        "show a user's connections": lambda: store.connections(4711),
         "tokens of an identity": lambda: store.tokens_for_identity(4711),
         "tokens of a user": lambda: store.tokens_for_user(4711),
     }
