@@ -133,7 +133,7 @@ class TestFormPost:
         kept: dict[str, str] = {}
 
         class Room(SimpleCache):
-            def set(self, key: str, value: Any, timeout: int | None = None) -> bool | None:
+            def set(self, key: str, value: Any, timeout: Any = None) -> bool | None:
                 kept[key] = value
                 return super().set(key, value, timeout)
 
