@@ -30,7 +30,9 @@ def test_command_runs_until_interrupted() -> None:
         assert requests.get(f"{url}/.well-known/openid-configuration", timeout=10).json()["issuer"] == url
         process.send_signal(signal.SIGINT)
         try:
-            output, errors = process.communicate(timeout=60)
+            # Not communicate(), which would leave out what readline() has read ahead.
+            output, errors = process.stdout.read(), process.stderr.read()
+            process.wait(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0, errors
