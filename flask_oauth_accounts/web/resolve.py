@@ -34,10 +34,12 @@ from .words import translate
 def show_conflict(error: EmailTakenError, *, next_url: str | None) -> Any:
     """Answer a login whose e-mail address is taken: keep what it brought, and show how to go on.
 
-    :param error: with the pending link.
+    :param error: with the pending link, if there is one.
     :param next_url: where the visitor wanted to go.
     """
-    if not links.keep_link(error.pending, next_url=next_url) or wants_json():
+    # A hook that raises the error itself has nothing to keep.
+    is_kept = error.pending is not None and links.keep_link(error.pending, next_url=next_url)
+    if not is_kept or wants_json():
         return answer_error(error)
     report_error(error)
     return make_response(_create_page(error.pending), error.status)

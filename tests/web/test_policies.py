@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from flask_login import current_user
 
+from flask_oauth_accounts.errors import EmailTakenError
+
 
 @pytest.fixture
 def site(site: Any) -> Any:
@@ -73,6 +75,20 @@ def test_an_answer_that_cannot_be_right_writes_nothing(
     assert "code=configuration_error" in caplog.text
     assert site.rows() == before
     assert site.who(browser) is None
+
+
+def test_a_hook_may_say_that_an_address_is_taken(site: Any) -> None:
+    """The page that a policy has chosen would be an error of ours."""
+
+    def refuse(identity: Any) -> Any:
+        raise EmailTakenError
+
+    ask(site, "may_sign_up", refuse)
+    browser = site.browser()
+    response = site.log_in(browser, "three", "bob")
+    assert response.status_code == 409
+    assert "There may be an account for you here already." in response.text
+    assert browser.get("/resolve").headers["Location"] == "/login"
 
 
 def test_a_row_of_another_table_is_no_user(site: Any) -> None:
