@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -96,14 +97,14 @@ class OAuthAccounts:
             state.use_key_provider(self._key_provider)
         keys = state.keys
         store = SQLAlchemyStore(self.models, engine=loader.find_engine, host_session=loader.find_session, sealer=keys)
-        notify = create_notify(app)
+        notify = create_notify(app, partial(loader.load_beside, read=store.read_user))
         identify = create_identify(self.user_model, store.read_user_id)
         vault = Vault(store, settings=state.settings, events=store, notify=notify)
         service = AccountService(
             store,
             self.policy.bind(user_model=self.user_model, settings=state.settings, store=store),
             settings=state.settings,
-            load_user=loader.load,
+            load_user=partial(loader.load, read=store.read_user),
             clock=time.time,
             notify=notify,
             user_model=self.user_model,
@@ -120,7 +121,6 @@ class OAuthAccounts:
             user_model=self.user_model,
             embedded=embedded,
             migrates=loader.migrates,
-            load_user=loader.load,
             identify=identify,
             seal=keys.seal,
             unseal=keys.unseal,

@@ -9,7 +9,6 @@ from typing import Any
 from flask_sqlalchemy import SQLAlchemy
 
 from ..errors import ConfigurationError, StorageUnavailable
-from ..storage.users import read_detached
 from .migration import AutoMigration
 
 
@@ -40,11 +39,27 @@ class UserLoader:
         """The application's session of this context; needs an app context."""
         return self._db.session()
 
-    def load(self, user_id: Any) -> Any:
-        """A user by primary key, even one committed after the session's snapshot; ``None`` if there is none."""
-        engine = self.find_engine()
+    def load(self, user_id: Any, *, read: Callable[[Any], Any]) -> Any:
+        """A user by primary key, even one committed after the session's snapshot; ``None`` if there is none.
+
+        :param read: reads a user beside the session; detached.
+        """
+        self.find_engine()
         user = self._db.session.get(self._user_model, user_id)
-        return user if user is not None else read_detached(engine, self._user_model, user_id)
+        return user if user is not None else read(user_id)
+
+    def load_beside(self, user_id: Any, *, read: Callable[[Any], Any]) -> Any:
+        """A user as the session has it, without a statement of the session, which may have to wait for a connection.
+
+        :param read: as for :meth:`load`.
+        :return: an instance in the session, ``None`` if there is no such user.
+        """
+        session = self.find_session()
+        known = session.identity_map.get(self._user_model.__mapper__.identity_key_from_primary_key((user_id,)))
+        if known is not None:
+            return known
+        user = read(user_id)
+        return None if user is None else session.merge(user, load=False)
 
     def load_by_text(self, text: str) -> Any:
         """A user by what ``get_id()`` gave, for Flask-Login; ``None`` if there is none."""

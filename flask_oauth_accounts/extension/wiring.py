@@ -33,7 +33,6 @@ class AppAccounts:
 
     :ivar embedded: the database is the shipped one, with its own migrations.
     :ivar migrates: the tables are brought up to date on first use.
-    :ivar load_user: a user by primary key, or ``None``.
     :ivar identify: the primary key of a user.
     :ivar seal: encrypts a short-lived text for a context.
     :ivar unseal: opens it again.
@@ -50,7 +49,6 @@ class AppAccounts:
     user_model: Any
     embedded: bool
     migrates: bool
-    load_user: Callable[[Any], Any]
     identify: Callable[[Any], Any]
     seal: Callable[[str, str], str]
     unseal: Callable[[str, str], str]
@@ -82,12 +80,16 @@ def _current_keys() -> KeyRing:
     return get_state().keys
 
 
-def create_notify(app: Flask) -> Callable[[Any], None]:
-    """Build the function that sends a notice as a signal of this application."""
+def create_notify(app: Flask, load_user: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """Build the function that sends a notice as a signal of this application.
+
+    :param app: the application.
+    :param load_user: gives the user of a notice that comes from the vault.
+    """
 
     def notify(notice: Any) -> None:
         if isinstance(notice, VaultNotice):
-            _send_from_vault(app, notice)
+            _send_from_vault(app, notice, load_user)
             return
         signal = getattr(signals, notice.signal)
         signal.send(app, name=notice.name, user=notice.user, account=notice.account, **notice.values)
@@ -95,14 +97,13 @@ def create_notify(app: Flask) -> Callable[[Any], None]:
     return notify
 
 
-def _send_from_vault(app: Flask, notice: VaultNotice) -> None:
+def _send_from_vault(app: Flask, notice: VaultNotice, load_user: Callable[[Any], Any]) -> None:
     signal = getattr(signals, notice.kind)
     if not signal.receivers:
         return
     stored = notice.stored
     values: dict[str, Any] = {"token": stored.token} if notice.kind == "token_update" else {"error": notice.error}
-    user = get_state(app).accounts.load_user(stored.user_id)
-    signal.send(app, name=stored.name, user=user, account=stored.account, **values)
+    signal.send(app, name=stored.name, user=load_user(stored.user_id), account=stored.account, **values)
 
 
 def create_reauthorize_url(app: Flask) -> Callable[[str, StoredToken], str | None]:

@@ -16,7 +16,7 @@ from . import faults
 from .models import Models
 from .rows import TokenTable
 from .transactions import Transactions
-from .users import Users
+from .users import Users, read_detached
 from .work import Work, key_column
 
 T = TypeVar("T")
@@ -76,6 +76,15 @@ class BaseStore:
             return self.users.read_id(user_or_id)
         except ValueError:
             raise StorageUnavailable(description="a user id has the wrong type for the user model") from None
+
+    def read_user(self, user_id: Any) -> Any:
+        """Read a user past the snapshot of the host's transaction, and without a connection from the host's pool.
+
+        :param user_id: the primary key.
+        :return: a detached instance, ``None`` if there is no such user.
+        :raises StorageUnavailable: if the database does not answer.
+        """
+        return self._read(lambda connection: read_detached(connection, self.models.user_model, user_id))
 
     def _known_user_id(self, user_or_id: Any) -> Any | None:
         try:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from ..errors import MissingTokenError
 from ..tokens import Protocol as TokenProtocol
@@ -15,6 +14,7 @@ from ..tokens import StoredToken, TokenDict
 from .accounts import AccountMixin
 from .rows import TokenTable
 from .upkeep import UpkeepMixin
+from .users import read_detached
 from .work import Work
 
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "retry_at": None, "failures": 0}
@@ -94,14 +94,7 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         :return: the row as an instance of the model, detached.
         """
         stored = self.save(user_or_id, name, token, account, protocol=model._oauth_protocol, now=self.clock())
-
-        def read(connection: sa.Connection) -> Any:
-            with Session(connection, expire_on_commit=False) as session:
-                row = session.get(model, stored.id)
-                session.expunge_all()
-                return row
-
-        return self._read(read)
+        return self._read(lambda connection: read_detached(connection, model, stored.id))
 
     def claim(self, stored: StoredToken, *, owner: str, now: float, lease: float) -> StoredToken | None:
         """Take the right to refresh this very version.

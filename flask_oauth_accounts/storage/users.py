@@ -145,15 +145,15 @@ def same_text(column: Any, text: str) -> sa.ColumnElement[bool]:
     return sa.or_(sa.func.lower(column) == text.lower(), column == text)
 
 
-def read_detached(engine: sa.Engine, model: Any, user_id: Any) -> Any:
-    """Read a user in a transaction of its own, past the snapshot of any other.
+def read_detached(connection: sa.Connection, model: Any, key: Any) -> Any:
+    """Read a row by its primary key.
 
-    :param engine: of the database that holds the users.
+    :param connection: inside a transaction.
     :param model: the mapped class.
-    :param user_id: the primary key.
-    :return: a detached instance, ``None`` if there is no such user.
+    :param key: the primary key.
+    :return: a detached instance, ``None`` if there is no such row.
     """
-    with Session(engine, expire_on_commit=False) as session:
-        user = session.get(model, user_id)
+    with Session(connection, expire_on_commit=False) as session:
+        row = session.get(model, key)
         session.expunge_all()
-        return user
+        return row

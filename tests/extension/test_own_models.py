@@ -29,6 +29,7 @@ from flask_oauth_accounts import (
     OAuthIdentityMixin,
     create_blueprint,
     current_oauth,
+    signals,
 )
 from flask_oauth_accounts.errors import ConfigurationError, MissingTokenError
 from flask_oauth_accounts.testing import DevProvider, oauth_login
@@ -75,7 +76,9 @@ def create_database(kind: str = "integer") -> tuple[SQLAlchemy, Any]:
     return db, User
 
 
-def create_site(provider: DevProvider, url: str, kind: str = "integer", models: Any = None) -> Site:
+def create_site(
+    provider: DevProvider, url: str, kind: str = "integer", models: Any = None, engine: dict[str, Any] | None = None
+) -> Site:
     db, user_model = create_database(kind)
     given = {} if models is None else {"models": models(db, user_model)}
     accounts = OAuthAccounts(OAuth(), db=db, user_model=user_model, **given)
@@ -83,6 +86,7 @@ def create_site(provider: DevProvider, url: str, kind: str = "integer", models: 
         accounts.oauth.register(name, **provider.register_kwargs(protocol))
     app = Flask("site")
     app.config.update(SECRET_KEY="for this test", TESTING=True, SQLALCHEMY_DATABASE_URI=url)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine or {}
     db.init_app(app)
     manager = LoginManager(app)
     parse = uuid.UUID if kind == "uuid" else int if kind == "integer" else str
@@ -454,6 +458,44 @@ def test_a_thread_and_a_command_need_an_app_context_only(site: Site, oauth_provi
 
     assert names == ["Alice Ardent"]
     assert site.app.test_cli_runner().invoke(args=["who"]).output == "Alice Ardent\n"
+
+
+ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
+
+
+def test_a_signal_needs_no_connection_of_the_applications_pool(
+    make_site: Callable[..., Site], database_url: str, oauth_provider: DevProvider
+) -> None:
+    """Where the pool is used up, each refresh would wait for it, and the application would never hear of the token."""
+    site = make_site(database_url, engine=ONE_CONNECTION)
+    oauth_login(site.app.test_client(), "two", provider=oauth_provider)
+    with site.app.app_context():
+        site.db.session.execute(sa.update(site.accounts.models.OAuth2Token).values(expires_at=1))
+        site.db.session.commit()
+    heard: list[Any] = []
+
+    def receive(sender: Any, *, user: Any, **values: Any) -> None:
+        heard.append((user.email, user in site.db.session))
+
+    with site.app.app_context(), signals.token_update.connected_to(receive, site.app), site.db.engine.connect():
+        assert current_oauth.two.for_user(1).get("me").json()["name"] == "Alice Ardent"
+        assert heard == [("alice@example.com", True)]
+
+
+def test_a_sign_up_beside_a_snapshot_needs_one_connection(
+    make_site: Callable[..., Site], database_url: str, oauth_provider: DevProvider
+) -> None:
+    """A visitor would be told that nothing works, after the account has been made, where the pool is used up."""
+    site = make_site(database_url, engine=ONE_CONNECTION)
+
+    @site.app.before_request
+    def look_at_the_users() -> None:
+        site.db.session.scalars(sa.select(site.user_model)).all()
+
+    for name in ("alice", "bob"):
+        browser = site.app.test_client()
+        oauth_login(browser, "two", name, provider=oauth_provider)
+        assert browser.get("/me").get_json()["name"].lower().startswith(name)
 
 
 def test_a_user_is_forgotten_here_and_at_the_providers(site: Site, oauth_provider: DevProvider) -> None:
