@@ -46,7 +46,8 @@ class SessionRevocations:
         issued_at = claims.get("iat")
         ended = min(now, issued_at + LEEWAY) if isinstance(issued_at, (int, float)) else now
         try:
-            stored = cache.set(key, repr(float(ended)), KEPT)
+            # An older token may arrive after a newer one; it revives nothing.
+            stored = cache.set(key, repr(max(float(ended), float(cache.get(key) or 0))), KEPT)
         except Exception as error:
             raise StorageUnavailable(description=f"the cache failed: {type(error).__name__}") from error
         if stored is False:

@@ -226,6 +226,15 @@ class TestBackChannel:
         site.log_in(again, "three", "alice")
         assert site.who(again) == "alice@example.com"
 
+    def test_an_older_logout_that_comes_later_revives_nothing(self, site: Any) -> None:
+        """A session that the provider has ended would go on when it repeats a logout from before."""
+        browser = site.browser()
+        older = site.provider.create_logout_token("alice", iat=int(time.time()) - 120)
+        site.log_in(browser, "three", "alice")
+        for token in (site.provider.create_logout_token("alice"), older):
+            assert post(site, token).status_code == 200
+        assert site.who(browser) is None
+
     def test_it_needs_a_cache(self, make_site: Callable[..., Any]) -> None:
         """The provider would believe that the session is over."""
         site = make_site(cache=None)
