@@ -16,6 +16,7 @@ from ..tokens import hide, join_scope, parse_scope
 from .http_options import check_oauth1_options, split_oauth2_options
 from .merging import Registration
 from .names import METADATA_NAMES, config_key
+from .signing import read_signing
 
 __all__ = ["ClientConfig", "config_key", "create_client_config", "host_of", "is_loopback", "split_allowed_host"]
 
@@ -239,6 +240,8 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
     )
     _check_urls(config)
     _check_token_requests(config)
+    if config.is_oauth1:
+        read_signing(kwargs, where=config_key(name, "client_kwargs"))
     for host in config.allowed_hosts:
         split_allowed_host(name, host)
     return config
@@ -320,6 +323,15 @@ def _check_client_kwargs(name: str, kwargs: Mapping[str, Any], *, oauth1: bool) 
         value = kwargs.get(key)
         if value is not None and not (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
             raise ConfigurationError(f"{where}: {key!r} must be {wanted}", provider=name)
+    if not _is_timeout(kwargs.get("default_timeout")):
+        raise ConfigurationError(
+            f"{where}: 'default_timeout' must be more than 0 seconds, twice at most", provider=name
+        )
+
+
+def _is_timeout(value: Any) -> bool:
+    parts = list(value) if isinstance(value, (list, tuple)) and len(value) == 2 else [value]
+    return value is None or all(isinstance(part, (int, float)) and part > 0 for part in parts)
 
 
 def _check_token_requests(config: ClientConfig) -> None:

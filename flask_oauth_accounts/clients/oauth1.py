@@ -10,7 +10,6 @@ import requests
 from oauthlib.common import add_params_to_uri
 
 from ..errors import (
-    ConfigurationError,
     FetchTokenDeniedError,
     MissingTokenError,
     MissingVerifierError,
@@ -21,20 +20,8 @@ from ..tokens import MAX_TOKEN_LENGTH, TokenDict
 from .base import ClientConfig, config_key
 from .http_options import check_oauth1_options
 from .sessions import OAuth1ClientSession
-from .signing import load_rsa_key
+from .signing import read_signing
 from .transport import Transport, check_status, parse_form_or_json
-
-_SIGNATURE_METHODS = (
-    "HMAC-SHA1",
-    "HMAC-SHA256",
-    "HMAC-SHA512",
-    "RSA-SHA1",
-    "RSA-SHA256",
-    "RSA-SHA512",
-    "PLAINTEXT",
-)
-_SIGNATURE_TYPES = {"HEADER": "AUTH_HEADER", "AUTH_HEADER": "AUTH_HEADER", "QUERY": "QUERY", "BODY": "BODY"}
-_SESSION_KWARGS = ("realm", "force_include_body")
 
 
 class OAuth1Client:
@@ -48,27 +35,7 @@ class OAuth1Client:
         self.config = config
         self.transport = transport
         self.clock = clock
-        self._signing = self._check_signing(config)
-
-    @staticmethod
-    def _check_signing(config: ClientConfig) -> dict[str, Any]:
-        kwargs = config.client_kwargs
-        method = str(kwargs.get("signature_method") or "HMAC-SHA1").upper()
-        kind = str(kwargs.get("signature_type") or "AUTH_HEADER").upper()
-        where = config_key(config.name, "client_kwargs")
-        if method not in _SIGNATURE_METHODS:
-            raise ConfigurationError(f"{where}: signature_method must be one of {', '.join(_SIGNATURE_METHODS)}")
-        if kind not in _SIGNATURE_TYPES:
-            raise ConfigurationError(f"{where}: signature_type must be HEADER, QUERY or BODY")
-        signing: dict[str, Any] = {"signature_method": method, "signature_type": _SIGNATURE_TYPES[kind]}
-        if method.startswith("RSA-"):
-            try:
-                load_rsa_key(str(kwargs.get("rsa_key") or ""))
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{where}: {error}", provider=config.name) from None
-            signing["rsa_key"] = kwargs["rsa_key"]
-        signing.update({key: kwargs[key] for key in _SESSION_KWARGS if kwargs.get(key) is not None})
-        return signing
+        self._signing = read_signing(config.client_kwargs, where=config_key(config.name, "client_kwargs"))
 
     def create_session(
         self, token: Mapping[str, Any] | None = None, *, signs: bool = True, **extra: Any

@@ -6,7 +6,7 @@ oauthlib signs with HMAC and PLAINTEXT by itself; for RSA it would need one more
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +15,34 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from oauthlib.oauth1 import Client
 
 from ..errors import ConfigurationError
+
+_METHODS = ("HMAC-SHA1", "HMAC-SHA256", "HMAC-SHA512", "RSA-SHA1", "RSA-SHA256", "RSA-SHA512", "PLAINTEXT")
+_TYPES = {"HEADER": "AUTH_HEADER", "AUTH_HEADER": "AUTH_HEADER", "QUERY": "QUERY", "BODY": "BODY"}
+
+
+def read_signing(client_kwargs: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Read how a client signs.
+
+    :param client_kwargs: of an OAuth 1 client.
+    :param where: their configuration key, for the error.
+    :return: keywords of :class:`requests_oauthlib.OAuth1Session`.
+    :raises ConfigurationError: if nothing can be signed so.
+    """
+    method = str(client_kwargs.get("signature_method") or "HMAC-SHA1").upper()
+    kind = str(client_kwargs.get("signature_type") or "AUTH_HEADER").upper()
+    if method not in _METHODS:
+        raise ConfigurationError(f"{where}: signature_method must be one of {', '.join(_METHODS)}")
+    if kind not in _TYPES:
+        raise ConfigurationError(f"{where}: signature_type must be HEADER, QUERY or BODY")
+    signing: dict[str, Any] = {"signature_method": method, "signature_type": _TYPES[kind]}
+    if method.startswith("RSA-"):
+        try:
+            load_rsa_key(str(client_kwargs.get("rsa_key") or ""))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
+        signing["rsa_key"] = client_kwargs["rsa_key"]
+    kept = ("realm", "force_include_body")
+    return {**signing, **{key: client_kwargs[key] for key in kept if client_kwargs.get(key) is not None}}
 
 
 def load_rsa_key(pem: str) -> rsa.RSAPrivateKey:

@@ -6,9 +6,9 @@ its caches, the clients built from its configuration – lies in that applicatio
 
 from __future__ import annotations
 
+from .building import describe_missing_id as describe_missing_id
 from .oauth import OAuth as OAuth
 from .oauth import current_oauth as current_oauth
-from .oauth import describe_missing_id as describe_missing_id
 from .state import EXTENSION_KEY as EXTENSION_KEY
 from .state import AppState as AppState
 from .state import ensure_state as ensure_state

@@ -8,27 +8,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flask import Flask, current_app, has_app_context, session
-from flask.sessions import NullSession
+from flask import Flask, current_app, has_app_context
 from werkzeug.local import LocalProxy
 
-from .. import signals
-from ..clients.base import ClientConfig, create_client_config
 from ..clients.logs import silence_libraries
-from ..clients.merging import merge_settings
-from ..clients.names import check_arguments, config_key
+from ..clients.names import check_arguments
 from ..errors import ConfigurationError
 from ..providers import find_preset
-from ..remote_app import OAuth1App, OAuth2App, RemoteApp, Runtime
-from ..remote_app.adapters import adapt_callbacks, find_current_user, find_current_user_id
 from ..remote_app.caches import refuse_null_cache
-from ..remote_app.flow_stores import CacheFlowStore, SessionFlowStore
+from .building import build_client, create_runtime, describe_client, describe_missing_id
 from .entries import Entries, Entry
 from .state import EXTENSION_KEY, AppState, FetchToken, RegistryState, UpdateToken, ensure_state, get_state
 
 logger = logging.getLogger(__name__)
-
-_FUNCTIONS = ("fetch_token", "update_token", "save_request_token", "fetch_request_token", "compliance_fix")
 
 
 class OAuth:
@@ -69,14 +61,16 @@ class OAuth:
         :param cache: see :class:`OAuth`.
         :param fetch_token: see :class:`OAuth`.
         :param update_token: see :class:`OAuth`.
-        :raises ConfigurationError: if a setting of the package is unknown or of the wrong kind.
+        :raises ConfigurationError: if a setting of the package is unknown or of the wrong kind, or if a client that is
+            registered already cannot work.
         """
         state = ensure_state(app)
-        before = state.registries.get(self) or RegistryState(_create_runtime(self, state), *self._given)
+        before = state.registries.get(self) or RegistryState(create_runtime(self, state), *self._given)
         given = {"cache": cache, "fetch_token": fetch_token, "update_token": update_token}
         chosen = {key: value for key, value in given.items() if value is not None}
         # Bound again, it keeps the accounts it may have, and builds its clients anew with what is given now.
         state.registries[self] = replace(before, **chosen, clients={})
+        self._check_all(state, starting=True)
         self._apps.add(app)
         # One application lives as long as its registry, so that a function may make both and return only this one;
         # a registry of a module does not keep all that were ever made.
@@ -168,12 +162,10 @@ class OAuth:
             return client
         # What is refused leaves nothing behind that every later page would stumble over.
         mine = state.registries[self]
+        mine.warned.discard(name)
         if self._check(entry, state):
-            client = self._build(entry, state, mine)
+            client = build_client(entry, state, mine)
             mine.clients[name] = (entry, client)
-        else:
-            # As with Authlib, the configuration may still come; without it, the login is refused.
-            logger.warning(describe_missing_id(name))
         self._entries.add(entry, _current_app(), self._apps)
         return client
 
@@ -209,7 +201,7 @@ class OAuth:
         with mine.lock:
             built = mine.clients.get(name)
             if built is None or built[0] is not entry:
-                built = mine.clients[name] = (entry, self._build(entry, state, mine))
+                built = mine.clients[name] = (entry, build_client(entry, state, mine))
         return built[1]
 
     def _require_client(self, name: str) -> Any:
@@ -232,107 +224,28 @@ class OAuth:
         :param app: the application whose configuration counts.
         :raises ConfigurationError: for the first client that cannot work, with the key and the remedy.
         """
-        state = get_state(app)
-        for entry in self._entries.list_for(app).values():
-            if not self._check(entry, state):
-                # Commands and tests run where no credentials are: the application starts, and `doctor` tells.
-                logger.warning(describe_missing_id(entry.name))
+        self._check_all(get_state(app))
 
-    def _check(self, entry: Entry, state: AppState) -> bool:
-        """:return: whether the client has all that a login needs."""
-        config = self._describe(entry, state)
-        _choose_class(entry, config)
-        for key in _FUNCTIONS:
-            given = entry.arguments.get(key)
-            if given is not None and not callable(given):
-                raise ConfigurationError(
-                    f'{key} given to register("{entry.name}") must be a function', provider=entry.name
-                )
-        own = [entry.arguments.get(key) is not None for key in ("save_request_token", "fetch_request_token")]
-        if config.is_oauth1 and any(own) and not all(own):
-            raise ConfigurationError(
-                f'register("{entry.name}") needs both save_request_token and fetch_request_token, or neither',
-                provider=entry.name,
-            )
-        if config.is_oauth1 and not all(own):
+    def _check_all(self, state: AppState, *, starting: bool = False) -> None:
+        for entry in self._entries.list_for(state.app).values():
+            self._check(entry, state, starting=starting)
+
+    def _check(self, entry: Entry, state: AppState, *, starting: bool = False) -> bool:
+        """:return: whether the client has its id."""
+        config = describe_client(entry, state, starting=starting)
+        mine = state.registries[self]
+        if config.is_oauth1 and entry.arguments.get("save_request_token") is None:
             refuse_null_cache(state.find_any_cache(self), entry.name)
-        return config.client_id is not None or not (config.authorize_url or config.server_metadata_url)
-
-    def _describe(self, entry: Entry, state: AppState) -> ClientConfig:
-        cls = entry.arguments.get("client_cls")
-        registration = merge_settings(
-            entry.name,
-            entry.arguments,
-            state.app.config,
-            overwrite=entry.overwrite,
-            defaults=getattr(cls, "OAUTH_APP_CONFIG", None),
-        )
-        return create_client_config(registration, allow_http=state.allow_http)
-
-    def _build(self, entry: Entry, state: AppState, mine: RegistryState) -> RemoteApp:
-        config = self._describe(entry, state)
-        cls = _choose_class(entry, config)
-
-        def after_refresh(token: Mapping[str, Any]) -> None:
-            user = find_current_user(state.app)
-            signals.token_update.send(state.app, name=entry.name, user=user, account="", token=token)
-
-        callbacks = adapt_callbacks(
-            entry.name,
-            entry.arguments,
-            fetch_token=mine.fetch_token,
-            update_token=mine.update_token,
-            after_refresh=after_refresh,
-        )
-        return cls(config, mine.runtime, callbacks)
-
-
-def describe_missing_id(name: str) -> str:
-    """:return: what to do about a client without its id."""
-    return (
-        f"{config_key(name, 'client_id')} is not set, so {name} cannot log anybody in: take it from the provider's "
-        f'console, or give client_id to register("{name}")'
-    )
+        complete = config.client_id is not None or not (config.authorize_url or config.server_metadata_url)
+        if not complete and entry.name not in mine.warned:
+            # Commands and tests run where no credentials are, and as with Authlib the configuration may still come.
+            mine.warned.add(entry.name)
+            logger.warning(describe_missing_id(entry.name))
+        return complete
 
 
 def _current_app() -> Flask | None:
     return current_app._get_current_object() if has_app_context() else None  # type: ignore[attr-defined]
-
-
-def _choose_class(entry: Entry, config: ClientConfig) -> type[RemoteApp]:
-    needed: type[RemoteApp] = OAuth1App if config.is_oauth1 else OAuth2App
-    cls = entry.arguments.get("client_cls") or needed
-    if not isinstance(cls, type) or not issubclass(cls, needed):
-        raise ConfigurationError(
-            f"client_cls of {entry.name} must be a subclass of {needed.__name__}", provider=entry.name
-        )
-    return cls
-
-
-def _create_runtime(oauth: OAuth, state: AppState) -> Runtime:
-    def flows() -> CacheFlowStore | SessionFlowStore:
-        cache = state.find_cache(oauth)
-        if cache is None:
-            return SessionFlowStore(session, state.keys, max_pending=state.settings.max_pending)
-        return CacheFlowStore(cache, state.keys, max_pending=state.settings.max_pending)
-
-    return Runtime(
-        settings=state.settings,
-        flows=flows,
-        session=_find_session,
-        current_user_id=lambda: find_current_user_id(state.app),
-        allow_http=state.allow_http,
-        refuse_forgetful_cache=lambda name: refuse_null_cache(state.find_any_cache(oauth), name),
-    )
-
-
-def _find_session() -> Any:
-    if isinstance(session._get_current_object(), NullSession):  # type: ignore[attr-defined]
-        raise ConfigurationError(
-            "SECRET_KEY is not set, and without it no login can be tied to a browser: generate one with "
-            "python -c 'import secrets; print(secrets.token_hex(32))' and keep it out of the source"
-        )
-    return session
 
 
 def _find_current_oauth() -> OAuth:

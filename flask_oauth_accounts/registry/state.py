@@ -30,13 +30,17 @@ UpdateToken = Callable[..., Any]
 
 @dataclass(frozen=True)
 class RegistryState:
-    """What one registry is in one application."""
+    """What one registry is in one application.
+
+    :ivar warned: names of clients whose missing id the log has told of.
+    """
 
     runtime: Runtime
     cache: Any = None
     fetch_token: FetchToken | None = None
     update_token: UpdateToken | None = None
     clients: dict[str, tuple[Entry, RemoteApp]] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 

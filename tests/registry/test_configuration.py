@@ -132,6 +132,66 @@ def test_null_cache_with_oauth_1(create_app: Callable[..., Flask]) -> None:
         set_up_accounts(app, later)
 
 
+WRONG: list[dict[str, Any]] = [
+    {**OAUTH2, "access_token_url": "http://provider.test/token"},
+    {**OAUTH2, "client_kwargs": {"scpoe": "a"}},
+    {**OAUTH2, "client_kwargs": {"default_timeout": 0}},
+    {**OAUTH2, "client_kwargs": {"default_timeout": (None, 5)}},
+    {**OAUTH2, "client_kwargs": {"default_timeout": (1, 2, 3)}},
+    {**OAUTH2, "access_token_params": {"method": "GET"}},
+    {**OAUTH2, "preset": "gogle"},
+    {**OAUTH2, "client_cls": dict},
+    {**OAUTH2, "fetch_token": {}},
+    {**OAUTH1, "client_kwargs": {"signature_method": "MD5"}},
+    {**OAUTH1, "client_kwargs": {"signature_method": "RSA-SHA1"}},
+    {**OAUTH1, "save_request_token": print},
+    {**OAUTH1, "fetch_request_token": dict},
+    OAUTH1,
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_what_is_registered_before_the_application_is_judged_when_it_starts(
+    create_app: Callable[..., Flask], arguments: dict[str, Any]
+) -> None:
+    """With ``register`` in a module and ``init_app`` in a factory, the first visitor would find out."""
+    app = create_app(CACHE_TYPE="NullCache", CACHE_NO_NULL_WARNING=True)
+    Cache(app)
+    oauth = OAuth()
+    oauth.register("dev", **arguments)
+    with pytest.raises(ConfigurationError):
+        oauth.init_app(app)
+
+
+def test_half_a_pair_of_functions_is_refused_at_the_first_use(create_app: Callable[..., Flask]) -> None:
+    """A request token would be saved and never be found; where the application is named late, as in commands."""
+    oauth = OAuth(create_app())
+    with pytest.raises(ConfigurationError, match="both save_request_token and fetch_request_token"):
+        oauth.register("dev", **OAUTH1, save_request_token=print)
+
+
+def test_what_may_still_come_is_not_refused_at_the_start(create_app: Callable[..., Flask]) -> None:
+    """``app.run(debug=True)`` and ``app.testing = True`` come after the factory; its local provider would be refused."""
+    app = create_app(TESTING=False)
+    oauth = OAuth()
+    proxy = oauth.register("dev", **{**OAUTH2, "access_token_url": "http://127.0.0.1:5000/token"})
+    oauth.init_app(app)
+    with app.app_context(), pytest.raises(ConfigurationError, match="ALLOW_HTTP"):
+        proxy.client_id
+    app.testing = True
+    with app.app_context():
+        assert proxy.client_id == "1"
+
+
+def test_a_missing_client_id_is_told_once(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """The log would say the same thing for each extension that is set up."""
+    oauth = OAuth()
+    oauth.register("github")
+    set_up_accounts(app, oauth)
+    oauth.init_app(app)
+    assert caplog.text.count("GITHUB_CLIENT_ID is not set") == 1
+
+
 def test_no_secret_key(create_app: Callable[..., Flask]) -> None:
     """Logins could not be tied to a browser, which would show as a crash in the first login."""
     app = create_app(SECRET_KEY=None)
