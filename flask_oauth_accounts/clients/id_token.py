@@ -13,13 +13,17 @@ from typing import Any
 from ..errors import IdTokenError, ProviderResponseError, clean_text
 from ..identity import UserInfo, parse_subject
 from .jwks import KeySource
-from .jws import RefusedError, refuse, verify_token
+from .jws import MissingKeyError, RefusedError, refuse, verify_token
 from .names import config_key
 
 Issuer = str | Callable[[Mapping[str, Any]], bool]
 
 MAX_LEEWAY = 300.0
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+class UncheckableIdTokenError(IdTokenError):
+    """The key that has signed an ID token is not among those of the provider; one that was kept may be older."""
 
 
 def validate_id_token(
@@ -82,7 +86,8 @@ def validate_id_token(
         _check_hash(claims, "at_hash", access_token, str(header["alg"]))
         _check_hash(claims, "c_hash", code, str(header["alg"]))
     except RefusedError as error:
-        refusal = refuse(IdTokenError, "ID token", error, provider)
+        kind = UncheckableIdTokenError if isinstance(error, MissingKeyError) else IdTokenError
+        refusal = refuse(kind, "ID token", error, provider)
     else:
         return UserInfo(claims)
     raise refusal

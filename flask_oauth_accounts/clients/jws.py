@@ -25,6 +25,10 @@ class RefusedError(Exception):
     """Why a token may not be believed; turned into an error of this package by whoever asked."""
 
 
+class MissingKeyError(RefusedError):
+    """The provider publishes no key that the token names; maybe not any more."""
+
+
 def verify_token(
     token: object,
     *,
@@ -95,7 +99,7 @@ def _verify_public(
         raise RefusedError(f"its algorithm {alg} is not supported")
     candidates = keys.keys_for(header)
     if not candidates:
-        raise RefusedError(f"the provider has no key {_show(header.get('kid'))} for {alg}")
+        raise MissingKeyError(f"the provider has no key {_show(header.get('kid'))} for {alg}")
     return any(_fits(algorithm, candidate.key, signed, signature) for candidate in candidates[:MAX_CANDIDATES])
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ..errors import ConfigurationError, InvalidTokenError, OAuthError, ProviderResponseError
 from ..identity import Identity, UserInfo
 from ..providers import map_profile
+from ..providers.preset import IdentitySource
 from ..tokens import TokenDict
 from .logins import Logins
 from .runtime import FinishedFlow, Runtime, Source, TokenCallbacks
@@ -96,7 +97,7 @@ class RemoteApp(Logins):
         return self._ask(lambda usable, source: self._fetch_profile(usable, None, **options))
 
     def _identify(self, token: TokenDict, claims: UserInfo | None, extra: Mapping[str, Any]) -> Identity:
-        source = self.preset.identity_source if self.preset else "userinfo"
+        source = self._identity_source()
         raw: Mapping[str, Any] = {}
         if source == "token_response":
             raw = token
@@ -125,6 +126,9 @@ class RemoteApp(Logins):
             except (OAuthError, ValueError, RecursionError):
                 continue
         return answers
+
+    def _identity_source(self) -> IdentitySource:
+        return self.preset.identity_source if self.preset else "userinfo"
 
     def _has_userinfo(self) -> bool:
         return bool(self._config.userinfo_endpoint)

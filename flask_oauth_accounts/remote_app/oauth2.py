@@ -11,6 +11,7 @@ import requests
 from ..clients.base import ClientConfig
 from ..clients.claims import ClaimsOptions, check_claims, check_claims_options
 from ..clients.http_options import split_oauth2_options
+from ..clients.id_token import UncheckableIdTokenError
 from ..clients.oauth2 import OAuth2Client
 from ..clients.pkce import create_code_verifier
 from ..errors import (
@@ -18,6 +19,7 @@ from ..errors import (
     IdTokenError,
     MismatchingStateError,
     MissingCodeError,
+    ProviderUnavailable,
 )
 from ..flow import APPLICATION, PendingFlow, new_state
 from ..identity import UserInfo
@@ -270,7 +272,14 @@ class OAuth2App(LogoutMixin, RenewalMixin):
         id_token, openid = Secret(token["id_token"]), self._client.openid
         if source is Source.VAULT:
             return openid.read_stored_id_token(id_token)
-        return openid.validate_kept_id_token(id_token, check_expiry=source is Source.CALL)
+        # Where the provider is asked, an ID token says nothing that is not known without it: it may be an old one.
+        is_asked = self._identity_source() == "userinfo" and self._has_userinfo()
+        try:
+            return openid.validate_kept_id_token(id_token, check_expiry=source is Source.CALL and not is_asked)
+        except (UncheckableIdTokenError, ProviderUnavailable):
+            if not is_asked:
+                raise
+            return None
 
     def _send(self, method: str, url: str, token: TokenDict | None, **kwargs: Any) -> requests.Response:
         return self._client.request(method, url, token, **kwargs)

@@ -47,7 +47,7 @@ def fetch(app: Flask, oauth_provider: DevProvider) -> Callable[..., Any]:
 WRONG: list[dict[str, Any]] = [{"aud": "another-client"}, {"iss": "https://x.test"}, {"alg": "none"}, {"sub": None}]
 
 
-@pytest.mark.parametrize("wrong", [*WRONG, OLD])
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_token_of_this_request(fetch: Any, app: Flask, wrong: dict[str, Any]) -> None:
     """C01-C18: who exchanges the code of a mobile app by himself would believe an ID token made for another client."""
     with app.test_request_context():
@@ -72,9 +72,40 @@ def test_a_token_of_the_applications_own_store(fetch: Any, app: Flask, wrong: di
 def test_a_kept_id_token_may_have_expired(fetch: Any, app: Flask) -> None:
     """A user whose token the application has kept for longer than an hour would have no profile any more."""
     with app.test_request_context():
-        client, _ = fetch(True, **OLD)
+        client, token = fetch(True, **OLD)
     with app.test_request_context():
+        assert client.profile().subject == client.profile(token=dict(token)).subject == "dev-1001"
+
+
+def test_a_kept_id_token_may_be_older_than_the_providers_keys(
+    fetch: Any, app: Flask, oauth_provider: DevProvider
+) -> None:
+    """A user whose provider has taken new keys since the login would have no profile until the next login."""
+    with app.test_request_context():
+        client, token = fetch(True)
+    oauth_provider.rotate_signing_key(keep_old=False)
+    later = OAuth(app).register("dev", **oauth_provider.register_kwargs("oidc"))
+    with app.test_request_context():
+        assert later.profile(token=dict(token)).subject == "dev-1001"
         assert client.profile().subject == "dev-1001"
+
+
+@pytest.mark.parametrize("wrong", [OLD, {"header": {"kid": "gone"}}])
+def test_an_id_token_that_stands_alone_has_to_be_checked(
+    fetch: Any, app: Flask, oauth_provider: DevProvider, wrong: dict[str, Any]
+) -> None:
+    """C01: where nobody else is asked, an expired ID token or one of an unknown key would log its finder in."""
+    with app.test_request_context():
+        client, good = fetch(False)
+        known = client.load_server_metadata()
+        _, token = fetch(False, **wrong)
+    endpoints = {"authorize_url": known["authorization_endpoint"], "access_token_url": known["token_endpoint"]}
+    arguments = {**oauth_provider.register_kwargs("oidc"), **endpoints, "server_metadata_url": None}
+    lone = OAuth(app).register("lone", **arguments, issuer=known["issuer"], jwks_uri=known["jwks_uri"])
+    with app.test_request_context():
+        assert lone.profile(token=dict(good)).subject == "dev-1001"
+        with pytest.raises(IdTokenError):
+            lone.profile(token=dict(token))
 
 
 def test_apple_reads_the_identity_from_the_id_token_alone(app: Flask) -> None:
