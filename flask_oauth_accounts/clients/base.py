@@ -50,7 +50,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "verify": ("true, false or the path of a file or folder", (bool, str)),
     "proxies": ("a dictionary", (Mapping,)),
     "headers": ("a dictionary", (Mapping,)),
-    "default_timeout": ("a number of seconds, or the pair of connect and read seconds", (int, float, list, tuple)),
+    "default_timeout": ("a number of seconds above 0, or a pair for connecting and reading", (int, float, list, tuple)),
     "leeway": ("a number of seconds", (int, float)),
     "prompt": ("a text", (str,)),
     "response_mode": ("a text", (str,)),
@@ -324,9 +324,7 @@ def _check_client_kwargs(name: str, kwargs: Mapping[str, Any], *, oauth1: bool) 
         if value is not None and not (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))):
             raise ConfigurationError(f"{where}: {key!r} must be {wanted}", provider=name)
     if not _is_timeout(kwargs.get("default_timeout")):
-        raise ConfigurationError(
-            f"{where}: 'default_timeout' must be more than 0 seconds, twice at most", provider=name
-        )
+        raise ConfigurationError(f"{where}: 'default_timeout' must be {_KINDS['default_timeout'][0]}", provider=name)
 
 
 def _is_timeout(value: Any) -> bool:

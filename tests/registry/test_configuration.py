@@ -171,7 +171,7 @@ def test_half_a_pair_of_functions_is_refused_at_the_first_use(create_app: Callab
 
 
 def test_what_may_still_come_is_not_refused_at_the_start(create_app: Callable[..., Flask]) -> None:
-    """``app.run(debug=True)`` and ``app.testing = True`` come after the factory; its local provider would be refused."""
+    """``app.run(debug=True)`` and ``app.testing = True`` come after the factory; a local provider would be refused."""
     app = create_app(TESTING=False)
     oauth = OAuth()
     proxy = oauth.register("dev", **{**OAUTH2, "access_token_url": "http://127.0.0.1:5000/token"})
