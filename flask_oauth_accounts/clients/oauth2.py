@@ -30,19 +30,24 @@ from .pkce import create_code_challenge
 from .sessions import OAuth2ClientSession
 from .transport import Transport, check_status, parse_form_or_json
 
-_OPERATOR_FAULTS = frozenset(
-    {"invalid_client", "unauthorized_client", "unsupported_grant_type", "bad_client_credentials"}
-)
+_OPERATOR_FAULTS = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
 _PASSING_FAULTS = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 _RESERVED = frozenset(
     {"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"}
 )
 
-# Names that GitHub and others use for RFC 6749's invalid_client and invalid_grant.
+# Names that GitHub, Slack and others use for RFC 6749's invalid_client and invalid_grant.
 _SYNONYMS = {
     "incorrect_client_credentials": "invalid_client",
+    "bad_client_credentials": "invalid_client",
+    "bad_client_id": "invalid_client",
+    "bad_client_secret": "invalid_client",
+    "invalid_client_id": "invalid_client",
     "bad_verification_code": "invalid_grant",
     "bad_refresh_token": "invalid_grant",
+    "invalid_refresh_token": "invalid_grant",
+    "token_expired": "invalid_grant",
+    "token_revoked": "invalid_grant",
 }
 
 
@@ -78,9 +83,11 @@ class OAuth2Client:
 
         :raises ConfigurationError: if there is none; of an OpenID provider of which nothing is known, discovery tells
             every endpoint, so its address is what is missing.
+        :raises ProviderResponseError: if the metadata names one that may not be used.
         """
         url = self.find_endpoint(argument, metadata_name)
         if url is None:
+            self.openid.check_endpoint(metadata_name)
             config = self.config
             known = config.authorize_url or config.access_token_url or config.server_metadata_url
             config.require("server_metadata_url" if config.is_openid and not known else argument)
@@ -212,7 +219,7 @@ class OAuth2Client:
         code = clean_text(hide_sent(error, response, secret), 100)
         code = _SYNONYMS.get(code, code)
         text = clean_text(hide_sent(description, response, secret))
-        if code in _OPERATOR_FAULTS or (response.status_code == 401 and code != "invalid_grant"):
+        if code in _OPERATOR_FAULTS or (response.status_code == 401 and not code):
             keys = f"{config_key(name, 'client_id')} and {config_key(name, 'client_secret')}"
             raise InvalidClientError(
                 f"the provider answered {code}: {text or 'no description'}. Compare {keys} with the provider's console",

@@ -17,6 +17,7 @@ from ..errors import (
     TokenRequestError,
 )
 from ..tokens import Secret, StoredToken, TokenDict, hide, is_due, merge_refreshed, parse_expires_at, parse_expires_in
+from ..vault.decide import TERMINAL_CODES
 from .refreshing import OwnRefresher, Refusals, fingerprint
 from .revoking import RevocationMixin
 
@@ -134,7 +135,7 @@ class RenewalMixin(RevocationMixin):
         try:
             answer = self._ask_provider(token, "")
         except TokenRequestError as error:
-            if error.error != "invalid_grant":
+            if error.error not in TERMINAL_CODES:
                 raise
             return self._read_again(token, error)
         renewed = merge_refreshed(token, answer)

@@ -381,9 +381,13 @@ def test_expired_without_a_refresh_token(app: Flask, stub: Any) -> None:
     assert not stub.seen
 
 
-def test_a_dead_grant_asks_for_consent(app: Flask, stub: Any) -> None:
-    """A withdrawn consent would look like any other failure."""
-    stub.answers["/token"] = (400, {"error": "invalid_grant", "error_description": "gone"})
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "invalid_grant"), (401, "token_revoked"), (401, "invalid_grant"), (400, "login_required")],
+)
+def test_a_dead_grant_asks_for_consent(app: Flask, stub: Any, status: int, code: str) -> None:
+    """A withdrawn consent would look like any other failure, or like a wrong client secret."""
+    stub.answers["/token"] = (status, {"error": code, "error_description": "gone"})
     client = OAuth(app).register("dev", **stub.oauth2(), fetch_token=expired)
     with app.test_request_context(), pytest.raises(ReauthorizationRequired):
         client.get("a")

@@ -133,6 +133,16 @@ def test_j07_a_passing_failure(site: Any, fault: dict[str, Any]) -> None:
     assert browser.get("/api/two").json["subject"] == "dev-1001"
 
 
+@pytest.mark.parametrize("status", [400, 401, 403])
+@pytest.mark.parametrize("code", ["invalid_grant", "token_revoked", "invalid_refresh_token", "login_required"])
+def test_j03_a_dead_grant_by_any_name(site: Any, status: int, code: str) -> None:
+    """A user whose grant has ended would never be asked again, and the operator sent to look for a wrong secret."""
+    browser = log_in(site)
+    site.provider.fail(TOKEN, status, {"error": code})
+    assert browser.get("/fetch/two", query_string={"url": "echo"}).json == {"error": "reauthorization_required"}
+    assert site.rows("oauth2_token")[0]["status"] == "reauth_required"
+
+
 def test_j07_invalid_client_is_the_operator_s_affair(site: Any) -> None:
     """A wrong client secret would cost every user's grant."""
     browser = log_in(site)
