@@ -26,6 +26,7 @@ os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
 os.environ["OAUTHLIB_RELAX_TOKEN_SCOPE"] = "1"
 
 from sites import Site, create_authlib, create_flask_dance, create_ours, create_raw, create_unrelated  # noqa: E402
+from start import measure_starts  # noqa: E402
 from stub import Stub, run_stub  # noqa: E402
 
 Action = Callable[[], object]
@@ -166,6 +167,8 @@ def report(stub: Stub, folder: Path, *, scale: float) -> None:
     show(
         "A page that does not use the package", ("registered", "µs"), [(k, f"{v * 1e6:.0f}") for k, v in pages.items()]
     )
+    started = measure_starts(folder / "starts", rounds=rounds)
+    show("From the start to the first page", ("", "s"), [(name, f"{value:.2f}") for name, value in started.items()])
 
 
 def main() -> None:
