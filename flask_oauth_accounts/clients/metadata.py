@@ -83,23 +83,19 @@ class MetadataSource:
         """
         return self._load().values
 
-    def endpoint(self, name: str) -> str | None:
-        """Get the URL of one endpoint.
+    def check_endpoint(self, name: str) -> None:
+        """Tell an endpoint that the document names, and that is left out, from one that it does not name.
 
         :param name: of the metadata value, such as ``token_endpoint``.
-        :return: ``None`` where the provider has none.
         :raises ProviderResponseError: if the document names a URL that may not be used; and what :meth:`load` raises.
         """
-        if name in self._static:
-            return str(self._static[name])
-        document = self._load()
-        if name in document.dropped:
+        place = self._load().dropped.get(name)
+        if place is not None:
             raise ProviderResponseError(
-                description=f"{name} of the metadata is not an https URL ({document.dropped[name]})",
+                description=f"{name} of the metadata is not an https URL ({place}), so it is not used; where that is "
+                "meant to be so, name its host in OAUTH_ACCOUNTS_ALLOW_HTTP",
                 provider=self._provider,
             )
-        value = document.values.get(name)
-        return value if isinstance(value, str) else None
 
     def _load(self) -> _Document:
         known = self._document
@@ -200,23 +196,3 @@ def issuer_fits(expected: str, found: str) -> bool:
     if not place or not found.startswith(start) or not found.endswith(end) or len(found) <= len(start) + len(end):
         return False
     return _TENANT.fullmatch(found[len(start) : len(found) - len(end)]) is not None
-
-
-def create_tenant_check(template: str, tenants: Collection[str] = ()) -> Callable[[Mapping[str, Any]], bool]:
-    """Build the issuer rule for a provider whose tenants have issuers of their own (Microsoft Entra).
-
-    :param template: an issuer with ``{tenantid}``.
-    :param tenants: the tenant ids that may log in; any when empty.
-    :return: says whether the claims' ``iss`` is the template filled with their own ``tid``.
-    """
-    allowed = frozenset(tenant.lower() for tenant in tenants)
-
-    def fits(claims: Mapping[str, Any]) -> bool:
-        tenant = claims.get("tid")
-        if not isinstance(tenant, str) or _TENANT.fullmatch(tenant) is None:
-            return False
-        if allowed and tenant.lower() not in allowed:
-            return False
-        return bool(claims.get("iss") == template.replace(_TENANT_PLACE, tenant))
-
-    return fits

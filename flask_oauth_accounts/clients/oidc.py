@@ -15,7 +15,7 @@ from .answers import check_status, decode_json
 from .id_token import Issuer, check_signed_userinfo, validate_id_token, validate_logout_token
 from .jwks import KeySource
 from .jws import RefusedError, refuse, verify_token
-from .metadata import MetadataSource, create_tenant_check, derive_issuer
+from .metadata import MetadataSource, derive_issuer
 from .origins import place_of
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "KeySource",
     "MetadataSource",
     "check_userinfo_subject",
-    "create_tenant_check",
     "decode_userinfo",
     "derive_issuer",
     "validate_id_token",

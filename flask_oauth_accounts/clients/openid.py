@@ -78,6 +78,15 @@ class OpenIDSupport:
         """
         return self._metadata.load()
 
+    def check_endpoint(self, name: str) -> None:
+        """Say why an endpoint is missing, where the provider has named it.
+
+        :param name: of the metadata value.
+        :raises ProviderResponseError: if the metadata names one that may not be used; and what :meth:`load_metadata`
+            raises.
+        """
+        self._metadata.check_endpoint(name)
+
     def fetch_document(self) -> Mapping[str, Any]:
         """The discovery document as the provider publishes it now, without what the application has set.
 

@@ -65,7 +65,7 @@ def test_what_is_configured_wins(web: Any, answer: Any, transport: Transport) ->
     """The operator's own endpoint beats the document's; None means not given."""
     web.routes[PATH] = answer(document(web))
     metadata = source(web, transport, static={"token_endpoint": "https://own.example/t", "jwks_uri": None})
-    assert metadata.load()["token_endpoint"] == metadata.endpoint("token_endpoint") == "https://own.example/t"
+    assert metadata.load()["token_endpoint"] == "https://own.example/t"
     assert metadata.load()["jwks_uri"] == f"{web.url}/jwks"
 
 
@@ -73,7 +73,7 @@ def test_without_a_url_nothing_is_fetched(web: Any, transport: Transport) -> Non
     """Plain OAuth 2 providers have no metadata."""
     metadata = source(web, transport, url=None, issuer="https://a", static={"token_endpoint": "https://a/t"})
     assert dict(metadata.load()) == {"token_endpoint": "https://a/t", "issuer": "https://a"}
-    assert metadata.endpoint("jwks_uri") is None
+    assert "jwks_uri" not in metadata.load()
     assert web.seen == []
 
 
@@ -179,9 +179,10 @@ def test_g08_endpoints_must_be_https(web: Any, answer: Any, transport: Transport
     web.routes[PATH] = answer(document(web, token_endpoint=value, end_session_endpoint=value, jwks_uri=value))
     metadata = source(web, transport)
     assert not {"token_endpoint", "end_session_endpoint", "jwks_uri"} & set(metadata.load())
-    with pytest.raises(ProviderResponseError, match="not an https URL"):
-        metadata.endpoint("token_endpoint")
-    assert metadata.endpoint("authorization_endpoint") == f"{web.url}/authorize"
+    with pytest.raises(ProviderResponseError, match="token_endpoint of the metadata is not an https URL"):
+        metadata.check_endpoint("token_endpoint")
+    metadata.check_endpoint("authorization_endpoint")
+    metadata.check_endpoint("introspection_endpoint")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from requests.auth import HTTPBasicAuth
 
-from flask_oauth_accounts import ConfigurationError, OAuth
+from flask_oauth_accounts import ConfigurationError, OAuth, ProviderResponseError
 
 REQUEST_TOKEN = "oauth_token=RT&oauth_token_secret=RS&oauth_callback_confirmed=true"
 OUT_OF_REACH = "http://127.0.0.1:1"
@@ -123,3 +123,19 @@ def test_parameters_in_the_wrong_place(app: Flask, stub: Any) -> None:
     """Who writes parameters where keywords of the request belong would find out at the first login."""
     with pytest.raises(ConfigurationError, match=r"DEV_REQUEST_TOKEN_PARAMS: 'scope' .* \"params\" or \"data\""):
         OAuth(app).register("dev", **stub.oauth1(request_token_params={"scope": "read"}))
+
+
+def test_g08_an_endpoint_that_was_left_out_is_named(app: Flask, stub: Any) -> None:
+    """The operator would look for a forgotten setting, where the provider names an address without TLS."""
+    stub.answers["/.well-known/openid-configuration"] = {
+        "issuer": stub.url,
+        "authorization_endpoint": f"{stub.url}/authorize",
+        "token_endpoint": "http://idp.example.com/token",
+    }
+    url = f"{stub.url}/.well-known/openid-configuration"
+    client = OAuth(app).register("dev", client_id="1", client_secret="2", server_metadata_url=url)
+    with app.test_request_context():
+        with pytest.raises(ProviderResponseError, match=r"token_endpoint .*idp\.example\.com/token.*ALLOW_HTTP"):
+            client.fetch_access_token(grant_type="client_credentials")
+        with pytest.raises(ConfigurationError, match='Missing "introspection_endpoint"'):
+            client.introspect_token({"access_token": "AT"})
