@@ -24,7 +24,7 @@ from .cookies import protect_session_cookie
 from .logins import ensure_login_manager
 from .revocations import SessionRevocations
 from .users import UserLoader, create_find_user_id, create_identify
-from .wiring import AppAccounts, ContextSealer, create_notify, create_reauthorize_url
+from .wiring import AppAccounts, ContextSealer, create_notify, create_reauthorize_url, require_accounts
 
 
 class OAuthAccounts:
@@ -73,7 +73,7 @@ class OAuthAccounts:
             read_models(models, user_model) if models is not None else define_models(db.Model, user_model, sealer)
         )
         bind_sealer(self.models, sealer)
-        bind_store(self.models, lambda: get_state().accounts.store)
+        bind_store(self.models, lambda: require_accounts().store)
         if app is not None:
             self.init_app(app)
 
@@ -153,7 +153,7 @@ class OAuthAccounts:
         :return: the token, or ``None``.
         :raises StorageUnavailable: if the database does not answer.
         """
-        mine = get_state().accounts
+        mine = require_accounts()
         user_id = self._user_id(user)
         client = self.oauth.create_client(name)
         if user_id is None or client is None:
@@ -171,7 +171,7 @@ class OAuthAccounts:
         :raises MissingTokenError: if nobody is logged in and no user is given.
         :raises StorageUnavailable: if the database does not answer.
         """
-        mine = get_state().accounts
+        mine = require_accounts()
         user_id = self._user_id(user)
         client = self.oauth.create_client(name)
         if user_id is None or client is None:
@@ -190,7 +190,7 @@ class OAuthAccounts:
         :raises StorageUnavailable: if the database does not answer.
         """
         user_id = self._user_id(user)
-        connections: list[Connection] = [] if user_id is None else get_state().accounts.service.connections(user_id)
+        connections: list[Connection] = [] if user_id is None else require_accounts().service.connections(user_id)
         return connections
 
     def forget_user(self, user: Any) -> Any:
@@ -200,7 +200,7 @@ class OAuthAccounts:
         :return: how much was deleted, and what the providers have revoked.
         :raises StorageUnavailable: if the database does not answer.
         """
-        mine = get_state().accounts
+        mine = require_accounts()
         return mine.service.forget_user(mine.identify(user), self._revoke)
 
     def _revoke(self, stored: Any) -> bool | None:
@@ -208,9 +208,9 @@ class OAuthAccounts:
         return None if client is None else client.revoke_token(stored.token)
 
     def _user_id(self, user: Any) -> Any:
-        mine = get_state().accounts
+        mine = require_accounts()
         if user is None:
-            user = find_current_user(mine.oauth.app)
+            user = find_current_user(get_state().app)
         return None if user is None else mine.identify(user)
 
 

@@ -56,6 +56,17 @@ class AppAccounts:
     login_manager: Any = None
 
 
+def require_accounts() -> AppAccounts:
+    """The accounts of the current application.
+
+    :raises ConfigurationError: if none are set up on it.
+    """
+    accounts: AppAccounts | None = get_state().accounts
+    if accounts is None:
+        raise ConfigurationError("OAuthAccounts is not set up on this application: call accounts.init_app(app) first")
+    return accounts
+
+
 class ContextSealer:
     """The sealer of models that serve several applications: the keys are those of the current one."""
 

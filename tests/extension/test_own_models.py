@@ -438,6 +438,21 @@ def test_what_can_be_no_user_has_no_token(site: Site) -> None:
                 current_oauth.two.for_user(given).get("me")
 
 
+def test_an_application_without_accounts_is_told_so(site: Site) -> None:
+    """A second application that shares the models would fail with an AttributeError from inside the package."""
+    other = Flask("other")
+    other.config.update(SECRET_KEY="for this test", TESTING=True)
+    OAuth(other)
+    token = {"access_token": "a"}
+    for use in (
+        lambda: site.accounts.models.OAuth2Token.save(1, "two", token),
+        lambda: site.accounts.fetch_token("two", 1),
+        lambda: site.accounts.connections(1),
+    ):
+        with other.app_context(), pytest.raises(ConfigurationError, match=r"accounts\.init_app"):
+            use()
+
+
 def test_a_thread_and_a_command_need_an_app_context_only(site: Site, oauth_provider: DevProvider) -> None:
     """Jobs have no request; they could not use the tokens."""
     oauth_login(site.app.test_client(), "two", provider=oauth_provider)
