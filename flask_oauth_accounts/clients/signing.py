@@ -48,11 +48,11 @@ def read_signing(client_kwargs: Mapping[str, Any], *, where: str) -> dict[str, A
 def load_rsa_key(pem: str) -> rsa.RSAPrivateKey:
     """Read a private key.
 
-    :param pem: PEM, not encrypted.
+    :param pem: PEM, not encrypted; its line breaks may be written as ``\\n``, as environment variables have them.
     :raises ConfigurationError: if it is not an RSA private key.
     """
     try:
-        key = serialization.load_pem_private_key(pem.encode(), password=None)
+        key = serialization.load_pem_private_key(pem.replace("\\n", "\n").encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, rsa.RSAPrivateKey):
