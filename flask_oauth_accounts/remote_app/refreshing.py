@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from ..flow import hash_key
 from ..protocols import Clock
 from ..tokens import TokenDict
+from ..vault.flights import copy_error
 from .forks import ForkSafe
 from .recent import Recent
 
@@ -19,7 +20,7 @@ def fingerprint(token: Mapping[str, Any]) -> str:
     return hash_key(str(token.get("access_token")), str(token.get("refresh_token")))
 
 
-class OwnRefresher:
+class OwnRefresher(ForkSafe):
     """Renews a token, or tells what it was renewed to a moment ago.
 
     A thread may have read its row before another one refreshed it, and its database session may go on showing it the
@@ -29,8 +30,12 @@ class OwnRefresher:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._locks = _KeyedLocks()
+        super().__init__()
         self._renewed: Recent[TokenDict] = Recent(clock)
+
+    def _renew(self) -> None:
+        self._guard = threading.Lock()
+        self._flights: dict[str, Future[TokenDict]] = {}
 
     def __repr__(self) -> str:
         return "<OwnRefresher>"
@@ -40,7 +45,7 @@ class OwnRefresher:
         return self._renewed.find(fingerprint(token))
 
     def renew(self, token: TokenDict, ask: Callable[[TokenDict], TokenDict]) -> TokenDict:
-        """Renew a token.
+        """Renew a token, or wait for the thread that does it already and share its outcome.
 
         :param token: with a refresh token.
         :param ask: asks the provider and stores the answer.
@@ -48,13 +53,36 @@ class OwnRefresher:
         :raises OAuthError: whatever ``ask`` raises.
         """
         key = fingerprint(token)
-        with self._locks.hold(key):
-            known = self._renewed.find(key)
-            if known is not None:
-                return known
+        while True:
+            mine: Future[TokenDict] = Future()
+            with self._guard:
+                known = self._renewed.find(key)
+                if known is not None:
+                    return known
+                flight = self._flights.setdefault(key, mine)
+            if flight is mine:
+                return self._lead(key, mine, token, ask)
+            error = flight.exception()
+            if error is None:
+                return flight.result()
+            if isinstance(error, Exception):  # else that thread was broken off, and this one tries itself
+                raise copy_error(error) from error
+
+    def _lead(
+        self, key: str, flight: Future[TokenDict], token: TokenDict, ask: Callable[[TokenDict], TokenDict]
+    ) -> TokenDict:
+        try:
             renewed = ask(token)
             self._renewed.put(key, renewed)
+        except BaseException as error:
+            flight.set_exception(error)
+            raise
+        else:
+            flight.set_result(renewed)
             return renewed
+        finally:
+            with self._guard:
+                self._flights.pop(key, None)
 
 
 class Refusals:
@@ -87,25 +115,3 @@ class Refusals:
 
 def _refusal_key(token: Mapping[str, Any], url: str) -> str:
     return hash_key(fingerprint(token), url.partition("?")[0])
-
-
-class _KeyedLocks(ForkSafe):
-    """One lock for each key in use."""
-
-    def _renew(self) -> None:
-        self._guard = threading.Lock()
-        self._entries: dict[str, tuple[threading.Lock, list[int]]] = {}
-
-    @contextmanager
-    def hold(self, key: str) -> Iterator[None]:
-        with self._guard:
-            lock, users = self._entries.setdefault(key, (threading.Lock(), [0]))
-            users[0] += 1
-        try:
-            with lock:
-                yield
-        finally:
-            with self._guard:
-                users[0] -= 1
-                if not users[0]:
-                    self._entries.pop(key, None)

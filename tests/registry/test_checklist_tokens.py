@@ -504,6 +504,37 @@ def test_eight_threads_refresh_once(app: Flask, stub: Any) -> None:
     assert len(stub.find("/token")) == len(kept) == 1
 
 
+def test_threads_that_wait_for_a_refresh_share_its_failure(app: Flask, stub: Any) -> None:
+    """Where the provider hangs, the eighth caller would wait eight times as long as the first."""
+    threads = 8
+    arrived = threading.Semaphore(0)
+    failures: list[str] = []
+
+    def answer(seen: Any) -> Any:
+        if len(stub.find("/token")) == 1:
+            assert all(arrived.acquire(timeout=30) for _ in range(threads))
+        return 503, {}
+
+    def fetch_token() -> Any:
+        arrived.release()
+        return expired()
+
+    def call() -> None:
+        with app.test_request_context(), pytest.raises(ProviderUnavailable) as caught:
+            client.get("a")
+        failures.append(caught.value.code)
+
+    stub.answers["/token"] = answer
+    client = OAuth(app).register("dev", **stub.oauth2(), fetch_token=fetch_token)
+    workers = [threading.Thread(target=call) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert failures == ["provider_unavailable"] * threads
+    assert len(stub.find("/token")) < threads  # whoever comes after an answer may ask again
+
+
 def test_a_late_thread_with_an_old_row_does_not_refresh_again(app: Flask, stub: Any) -> None:
     """A thread that had read its row before another one refreshed it would use up the grant."""
     rotate(stub)
