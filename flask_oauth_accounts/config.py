@@ -37,6 +37,27 @@ def _list(key: str, value: object) -> tuple[str, ...]:
     return words
 
 
+def _hosts(key: str, value: object) -> tuple[tuple[str, int | None], ...]:
+    return tuple(_host(key, word) for word in _list(key, value))
+
+
+def _host(key: str, word: str) -> tuple[str, int | None]:
+    """The host in lower case and the port, ``None`` for any."""
+    netloc = f"[{word}]" if word.count(":") > 1 and "[" not in word else word
+    try:
+        parts = urlsplit(f"//{netloc}")
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or parts.netloc != netloc or any(char in netloc for char in "@* "):
+        raise _fail(
+            key,
+            f'must be host names, with a port where only that one is meant, such as "sso.internal" or '
+            f'"sso.internal:8080"; {word!r} is none',
+        )
+    return host, port
+
+
 def _bool(key: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -149,7 +170,9 @@ class Settings:
     link_by_email: str | None = _option(
         _link_by_email, None, '"verified" links by e-mail where provider and local address are verified'
     )
-    allow_http: tuple[str, ...] = _option(_list, (), "hosts whose endpoints may be http://")
+    allow_http: tuple[tuple[str, int | None], ...] = _option(
+        _hosts, (), "hosts whose endpoints may be http://, each with a port where only that one is meant"
+    )
     http_timeout: tuple[float, float] = _option(
         _timeout, (3.05, 10.0), "seconds to connect and to read, a number or a pair"
     )

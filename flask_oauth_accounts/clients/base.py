@@ -71,7 +71,8 @@ _URL_FIELDS = [
     "introspection_endpoint",
 ]
 
-AllowHttp = Callable[[str], bool]
+AllowHttp = Callable[[str, int | None], bool]
+"""Says of a host name and a port whether plain http will do; of any port of the host where that is ``None``."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class ClientConfig:
     account_issuer: str | None = None
     trusts_email: bool = False
     display_name: str | None = None
-    allow_http: AllowHttp = field(default=lambda host: False, repr=False, compare=False)
+    allow_http: AllowHttp = field(default=lambda host, port: False, repr=False, compare=False)
 
     @property
     def is_oauth1(self) -> bool:
@@ -206,7 +207,7 @@ def create_client_config(registration: Registration, *, allow_http: AllowHttp) -
     """Check the merged values and freeze them.
 
     :param registration: what :func:`merge_settings` returned.
-    :param allow_http: whether a host may be spoken to without TLS.
+    :param allow_http: whether a host and port may be spoken to without TLS.
     :raises ConfigurationError: naming the key and the remedy.
     """
     name, values, preset = registration.name, dict(registration.values), registration.preset
@@ -347,14 +348,14 @@ def _check_urls(config: ClientConfig) -> None:
         where = config_key(config.name, key)
         try:
             parts = urlsplit(url)
-            host = parts.hostname
+            host, port = parts.hostname, parts.port or 80
         except (ValueError, AttributeError, TypeError):
-            parts, host = urlsplit(""), None
+            parts, host, port = urlsplit(""), None, 80
         if not host and key == "userinfo_endpoint" and config.api_base_url and not parts.scheme:
             continue
         if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
             raise ConfigurationError(f"{where} must be an absolute https address", provider=config.name)
-        if parts.scheme == "http" and not config.allow_http(host):
+        if parts.scheme == "http" and not config.allow_http(host, port):
             raise ConfigurationError(
                 f"{where} is an http:// address, so secrets would travel in the clear. Use https, or name {host!r} in "
                 "OAUTH_ACCOUNTS_ALLOW_HTTP (addresses of this machine are allowed in debug and testing)",

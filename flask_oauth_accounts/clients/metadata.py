@@ -40,7 +40,7 @@ class MetadataSource:
     :param static: what the application configured; it wins over the document. ``None`` values are not there.
     :param clock: gives seconds since the epoch.
     :param lifetime: seconds to keep the document.
-    :param allow_http: says of a host name whether plain http will do; the transport's rule when left out.
+    :param allow_http: says of a host and port whether plain http will do; the transport's rule when left out.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class MetadataSource:
         static: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.time,
         lifetime: float = 3600.0,
-        allow_http: Callable[[str], bool] | None = None,
+        allow_http: Callable[[str, int | None], bool] | None = None,
     ) -> None:
         self._transport = transport
         self._provider = provider
@@ -169,7 +169,8 @@ class MetadataSource:
         origin = origin_of(url)
         if origin is None or "@" in urlsplit(str(url)).netloc or "#" in str(url):
             return False
-        return origin.startswith("https:") or self._allow_http(urlsplit(origin).hostname or "")
+        parts = urlsplit(origin)
+        return parts.scheme == "https" or self._allow_http(parts.hostname or "", parts.port or 80)
 
 
 def derive_issuer(url: str) -> str | None:

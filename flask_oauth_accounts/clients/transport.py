@@ -93,7 +93,7 @@ class PooledSession(requests.Session):
             self.adapters = dict(sorted(self.adapters.items(), key=lambda item: -len(item[0])))
 
 
-def _never(hostname: str) -> bool:
+def _never(host: str, port: int | None) -> bool:
     return False
 
 
@@ -112,7 +112,8 @@ class Transport:
     :param proxies: as requests takes them; the environment's are not used.
     :param operator_hosts: host names that the operator has configured: they may be at private addresses. A port is
         ignored, and ``*.example.com`` stands for all hosts below it.
-    :param allow_http: says of a host name whether plain http, and a private address, will do.
+    :param allow_http: says of a host and port whether plain http will do, and of a host alone whether a private
+        address will.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Transport:
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
         operator_hosts: Collection[str] = (),
-        allow_http: Callable[[str], bool] = _never,
+        allow_http: Callable[[str, int | None], bool] = _never,
     ) -> None:
         self.provider = provider
         self.timeout = timeout
@@ -189,7 +190,7 @@ class Transport:
         :raises UntrustedHostError: for plain http where ``allow_http`` does not name the host.
         """
         parts = urlsplit(url)
-        if parts.scheme == "http" and not self.allow_http(parts.hostname or ""):
+        if parts.scheme == "http" and not self.allow_http(parts.hostname or "", parts.port or 80):
             raise UntrustedHostError(
                 description=f"{place_of(url)} is not https; name the host in OAUTH_ACCOUNTS_ALLOW_HTTP to allow it",
                 provider=self.provider,
@@ -292,7 +293,7 @@ class Transport:
     def _is_operators(self, host: str) -> bool:
         name = host.lower()
         wildcards = (known[1:] for known in self.operator_hosts if known.startswith("*."))
-        return name in self.operator_hosts or any(map(name.endswith, wildcards)) or self.allow_http(host)
+        return name in self.operator_hosts or any(map(name.endswith, wildcards)) or self.allow_http(host, None)
 
     def _screen(self, host: str, found: list[Any]) -> list[Any]:
         if self._is_operators(host):

@@ -41,8 +41,8 @@ def describe_client(entry: Entry, state: AppState, *, starting: bool = False) ->
         defaults=getattr(entry.arguments.get("client_cls"), "OAUTH_APP_CONFIG", None),
     )
 
-    def allow_http(host: str) -> bool:
-        return state.allow_http(host) or (starting and is_loopback(host))
+    def allow_http(host: str, port: int | None) -> bool:
+        return state.allow_http(host, port) or (starting and is_loopback(host))
 
     config = create_client_config(registration, allow_http=allow_http)
     _choose_class(entry, config)

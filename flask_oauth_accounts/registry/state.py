@@ -103,10 +103,14 @@ class AppState:
         given = self.registries[oauth].cache
         return given if given is not None else find_flask_cache(self.app)
 
-    def allow_http(self, host: str) -> bool:
-        """Whether a host may do without TLS: this machine in debug and testing, and what the operator names."""
+    def allow_http(self, host: str, port: int | None) -> bool:
+        """Whether a host may do without TLS: this machine in debug and testing, and what the operator names.
+
+        :param host: its name.
+        :param port: that is asked; ``None`` where any will do.
+        """
         host = host.lower()
-        if host in self.settings.allow_http:
+        if any(host == name and (only is None or port in (None, only)) for name, only in self.settings.allow_http):
             return True
         return is_loopback(host) and bool(self.app.debug or self.app.testing)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from ..clients.base import ClientConfig
+from ..clients.base import AllowHttp, ClientConfig
 from ..clients.transport import Transport
 from ..config import Settings
 from ..flow import PendingFlow
@@ -46,7 +46,7 @@ class Runtime:
     flows: Callable[[], Any]
     session: Callable[[], Any]
     current_user_id: Callable[[], Any]
-    allow_http: Callable[[str], bool]
+    allow_http: AllowHttp
     identify: Callable[[Any], Any] = field(default=lambda user_or_id: user_or_id)
     vault: Vault | None = None
     reauthorize_url: Callable[[str, StoredToken], str | None] | None = None

@@ -181,7 +181,7 @@ def create_transport() -> Iterator[Callable[..., Transport]]:
     made: list[Transport] = []
 
     def create(**options: Any) -> Transport:
-        options.setdefault("allow_http", lambda host: host in ("127.0.0.1", "localhost"))
+        options.setdefault("allow_http", lambda host, port: host in ("127.0.0.1", "localhost"))
         made.append(Transport(provider="acme", **options))
         return made[-1]
 

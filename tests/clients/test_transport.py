@@ -74,7 +74,9 @@ def test_tls_connections_are_kept_too(web: Any, answer: Any, create_transport: A
     """Real providers are https: a pool that only works for http would help nobody."""
     _serve_tls(web, certificate)
     web.routes["/me"] = answer({"id": 1})
-    transport = create_transport(verify=str(certificate), operator_hosts=["localhost"], allow_http=lambda host: False)
+    transport = create_transport(
+        verify=str(certificate), operator_hosts=["localhost"], allow_http=lambda host, port: False
+    )
     for _ in range(10):
         assert transport.fetch("GET", f"{web.url}/me").json() == {"id": 1}
     assert len(web.connections) == 1
@@ -151,7 +153,7 @@ def test_g13_netrc_and_environment_change_nothing(
 def test_a_configured_proxy_is_used(web: Any, answer: Any, create_transport: Any) -> None:
     """Who must go out through a proxy says so in client_kwargs; the address check is the proxy's matter then."""
     web.routes["http://api.example.com/me"] = answer({"by": "proxy"})
-    transport = create_transport(proxies={"http": web.url}, allow_http=lambda host: host == "api.example.com")
+    transport = create_transport(proxies={"http": web.url}, allow_http=lambda host, port: host == "api.example.com")
     for _ in range(2):
         assert transport.fetch("GET", "http://api.example.com/me").json() == {"by": "proxy"}
     assert len(web.connections) == 1
@@ -179,7 +181,7 @@ def test_d10_a_forked_worker_opens_connections_of_its_own(web: Any, answer: Any,
 
 def test_g11_plain_http_is_refused_before_a_byte(web: Any, create_transport: Any) -> None:
     """A token sent in clear is a token given away."""
-    transport = create_transport(allow_http=lambda host: False, operator_hosts=["127.0.0.1"])
+    transport = create_transport(allow_http=lambda host, port: False, operator_hosts=["127.0.0.1"])
     with pytest.raises(UntrustedHostError, match="OAUTH_ACCOUNTS_ALLOW_HTTP"):
         transport.fetch("GET", f"{web.url}/token?code=secret")
     with pytest.raises(UntrustedHostError):
@@ -190,7 +192,7 @@ def test_g11_plain_http_is_refused_before_a_byte(web: Any, create_transport: Any
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433"])
 def test_g08_g10_a_private_address_is_refused_before_a_byte(web: Any, create_transport: Any, host: str) -> None:
     """A hostile discovery document or DNS record could otherwise make the server ask its own network."""
-    transport = create_transport(allow_http=lambda host: False)
+    transport = create_transport(allow_http=lambda host, port: False)
     with pytest.raises(UntrustedHostError, match="private address"):
         transport.fetch("GET", f"https://{host}:{web.port}/latest/meta-data")
     assert not web.connections
@@ -201,7 +203,7 @@ def test_an_address_in_the_applications_own_call_may_be_private(
 ) -> None:
     """An application could not call a service inside its company's network; or a provider's word would lead there."""
     _serve_tls(web, certificate)
-    transport = create_transport(verify=str(certificate), allow_http=lambda host: False)
+    transport = create_transport(verify=str(certificate), allow_http=lambda host, port: False)
     web.routes["/me"] = answer({"id": 1})
     assert transport.send_api(transport.create_session(), "GET", f"{web.url}/me").json() == {"id": 1}
     with pytest.raises(UntrustedHostError, match="private address"):
@@ -216,7 +218,7 @@ def test_g08_a_redirect_of_an_applications_call_does_not_lead_to_private_address
     other = create_web()
     _serve_tls(web, certificate)
     _serve_tls(other, certificate)
-    transport = create_transport(verify=str(certificate), allow_http=lambda host: False)
+    transport = create_transport(verify=str(certificate), allow_http=lambda host, port: False)
     web.routes["/me"] = answer(status=302, headers={"Location": f"{other.url}/latest/meta-data"})
     with pytest.raises(UntrustedHostError, match="private address"):
         transport.send_api(transport.create_session(), "GET", f"{web.url}/me", allow_redirects=True)
@@ -226,7 +228,7 @@ def test_g08_a_redirect_of_an_applications_call_does_not_lead_to_private_address
 @pytest.mark.parametrize("name", ["LOCALHOST", "localhost:8443"])
 def test_a_host_that_the_operator_named_may_be_private(web: Any, create_transport: Any, name: str) -> None:
     """An identity provider inside the company's network is what the operator wants."""
-    transport = create_transport(operator_hosts=[name], allow_http=lambda host: False)
+    transport = create_transport(operator_hosts=[name], allow_http=lambda host, port: False)
     with pytest.raises(ProviderUnavailable):
         transport.fetch("GET", f"https://localhost:{web.port}/")
     assert web.connections
@@ -234,7 +236,7 @@ def test_a_host_that_the_operator_named_may_be_private(web: Any, create_transpor
 
 def test_a_wildcard_names_the_hosts_below_it(create_transport: Any) -> None:
     """``allowed_hosts`` may hold ``*.example.com``, and the hosts it means may be private as well."""
-    transport = create_transport(operator_hosts=["*.corp.example"], allow_http=lambda host: False)
+    transport = create_transport(operator_hosts=["*.corp.example"], allow_http=lambda host, port: False)
     private = [(0, 0, 0, "", ("10.0.0.1", 443))]
     assert transport._screen("idp.corp.example", private) == private
     for host in ("corp.example", "evilcorp.example", "idp.corp.example.evil"):

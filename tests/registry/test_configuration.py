@@ -11,7 +11,7 @@ from flask import Flask
 from flask_caching import Cache
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_oauth_accounts import ConfigurationError, OAuth, OAuthAccounts, create_blueprint
+from flask_oauth_accounts import ConfigurationError, OAuth, OAuthAccounts, UntrustedHostError, create_blueprint
 
 OAUTH2: dict[str, Any] = {
     "client_id": "1",
@@ -94,6 +94,37 @@ def test_http_endpoints_are_refused(create_app: Callable[..., Flask], key: str) 
         OAuth(app).register("dev", **arguments)
     allowed = create_app(OAUTH_ACCOUNTS_ALLOW_HTTP=["provider.test"])
     assert OAuth(allowed).register("dev", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("names", "allowed", "refused"),
+    [
+        ("SSO.Internal", ["sso.internal", "sso.internal:8080", "SSO.INTERNAL"], ["a.sso.internal"]),
+        ("sso.internal:8080, a.test", ["sso.internal:8080", "a.test"], ["sso.internal", "sso.internal:8081"]),
+        ("sso.internal:80", ["sso.internal", "sso.internal:80"], ["sso.internal:8080"]),
+        (["fd00::1", "[fd00::2]:8080"], ["[fd00::1]:9000", "[fd00::2]:8080"], ["[fd00::2]", "[fd00::3]"]),
+    ],
+)
+def test_hosts_that_may_do_without_tls(
+    create_app: Callable[..., Flask], names: Any, allowed: list[str], refused: list[str]
+) -> None:
+    """A spelling that never matches would look as if the setting were without effect; or more would be allowed."""
+    app = create_app(OAUTH_ACCOUNTS_ALLOW_HTTP=names, TESTING=False)
+    for host in allowed:
+        assert OAuth(app).register("dev", **{**OAUTH2, "access_token_url": f"http://{host}/token"})
+    for host in refused:
+        with pytest.raises(ConfigurationError, match="ALLOW_HTTP"):
+            OAuth(app).register("dev", **{**OAUTH2, "access_token_url": f"http://{host}/token"})
+
+
+def test_only_the_port_that_is_named_is_asked_without_tls(create_app: Callable[..., Flask], stub: Any) -> None:
+    """A call or a redirect could send the token in the clear to another service of that host."""
+    app = create_app(OAUTH_ACCOUNTS_ALLOW_HTTP=[f"127.0.0.1:{stub.port}"], TESTING=False)
+    client = OAuth(app).register("dev", **stub.oauth2(allowed_hosts=["127.0.0.1:1"]))
+    with app.test_request_context():
+        assert client.get("me", token={"access_token": "AT"}).ok
+        with pytest.raises(UntrustedHostError, match="not https"):
+            client.get("http://127.0.0.1:1/", token={"access_token": "AT"})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:5000", "localhost", "[::1]", "dev.localhost"])
@@ -233,6 +264,11 @@ def test_database_not_initialised(app: Flask) -> None:
         ("FLOW_LIFETIME", 0, "more than 0 seconds"),
         ("MAX_PENDING", 1.5, "whole number"),
         ("ALLOW_HTTP", 7, "list of words"),
+        ("ALLOW_HTTP", ["http://sso.internal"], "must be host names.*'http://sso.internal' is none"),
+        ("ALLOW_HTTP", "*.internal", "must be host names"),
+        ("ALLOW_HTTP", "sso.internal/path", "must be host names"),
+        ("ALLOW_HTTP", "sso.internal:port", "must be host names"),
+        ("ALLOW_HTTP", "user@sso.internal", "must be host names"),
         ("PROVIDER_LOGOUT", "perhaps", "true or false"),
         ("EXTERNAL_URL", "www.example.com", "https://www.example.com"),
         ("LINK_BY_EMAIL", "always", '"verified"'),
