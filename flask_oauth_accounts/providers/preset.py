@@ -135,7 +135,8 @@ class Preset:
     :ivar issuer_aliases: further spellings of ``iss`` that mean the same issuer.
     :ivar issuer_template: the issuer of a provider with many tenants; ``{tenantid}`` stands for the claim ``tid``.
     :ivar scope: joined by ``scope_separator``.
-    :ivar code_challenge_method: ``S256``, or ``none`` where the provider breaks on it or nobody documents it.
+    :ivar code_challenge_method: ``S256``, also where nobody documents it, for a server that does not know a parameter
+        ignores it (RFC 6749 section 3.1); ``none`` where clients had to switch it off.
     :ivar trusted_audiences: that its ID tokens name beside the client; ``*`` for any.
     :ivar uses_nonce: ``False`` where the provider never puts the nonce into its ID token.
     :ivar api_headers: headers that each API call needs; ``{client_id}`` stands for the client id.

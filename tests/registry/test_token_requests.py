@@ -54,6 +54,15 @@ def test_http_keywords_of_a_refresh(app: Flask, stub: Any) -> None:
     assert seen.headers["x-one"] == "1"
 
 
+def test_a_refresh_at_yahoo_names_a_redirect_uri(app: Flask, stub: Any) -> None:
+    """Yahoo refuses a refresh without it, so everybody would have to consent again after an hour."""
+    stub.answers["/token"] = {"access_token": "new", "expires_in": 3600}
+    client = OAuth(app).register("yahoo", **stub.oauth2())
+    with app.test_request_context():
+        client.get("me", token={"access_token": "old", "refresh_token": "R", "expires_at": 1})
+    assert stub.find("/token")[0].form["redirect_uri"] == "oob"
+
+
 def test_auth_takes_the_place_of_the_client_authentication(app: Flask, stub: Any) -> None:
     """A provider that wants another authentication would get two, or one in the form."""
     stub.answers["/token"] = {"access_token": "AT"}
