@@ -178,7 +178,7 @@ def _carries_form(request: requests.Request) -> bool:
     kind = next((value for name, value in (request.headers or {}).items() if name.lower() == "content-type"), None)
     if kind is not None:
         return "application/x-www-form-urlencoded" in str(kind)
-    return not isinstance(request.data, (str, bytes)) or not request.data
+    return not request.data or isinstance(request.data, (dict, list, tuple))
 
 
 def _as_text(value: str | bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import traceback
 from collections.abc import Iterator
@@ -98,6 +99,17 @@ def test_bodies_of_every_kind_arrive(app: Flask, stub: Any, tmp_path: Path) -> N
         for data in (file, path.read_bytes(), bytearray(path.read_bytes())):
             assert client.put("me", token=BEARER, data=data).ok
     assert [seen.body for seen in stub.seen] == [path.read_bytes()] * 3
+
+
+def test_a_stream_is_signed_in_the_header(app: Flask, stub: Any) -> None:
+    """With the signature in the body, an upload would be replaced by it."""
+    client = OAuth(app).register("dev", **stub.oauth1(client_kwargs={"signature_type": "BODY"}))
+    with app.test_request_context():
+        client.post("me", token=OAUTH1, data=io.BytesIO(b"ab"))
+        client.post("me", token=OAUTH1, data={"a": "b"})
+    stream, form = stub.seen
+    assert stream.body == b"ab" and "oauth_signature" in stream.headers["authorization"]
+    assert "oauth_signature" in form.form and "authorization" not in form.headers
 
 
 @pytest.mark.parametrize(
