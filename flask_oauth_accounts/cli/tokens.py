@@ -12,7 +12,6 @@ import click
 from flask.cli import with_appcontext
 
 from ..errors import OAuthError, SealedValueError, StorageUnavailable, UnknownProviderError
-from ..protocols import Event
 from ..registry import get_state
 from ..tokens import Protocol, StoredToken
 from .common import Duration, format_time, report_errors, require_accounts, show_table
@@ -125,8 +124,11 @@ class _Selection:
     idle: float | None
 
     def find(self, name: str | None, user: str | None) -> Iterator[StoredToken]:
-        # The database finds those that expire by an index; who has been idle has to be looked for.
-        soon = {"expiring_before": self.now + self.within} if self.within is not None and self.idle is None else {}
+        soon = {}
+        if self.within is not None and self.idle is None:
+            # The database finds those that expire by an index; who has been idle has to be looked for. A new token
+            # that expires as soon as that, too, stands behind the old one's place, and would come again.
+            soon = {"expiring_before": self.now + self.within, "updated_before": self.now}
         return filter(self.holds, _find(name, user, "active", protocols=("oauth2",), **soon))
 
     def holds(self, stored: StoredToken) -> bool:
@@ -149,7 +151,7 @@ def _refresh_one(stored: StoredToken, selection: _Selection, counts: dict[str, i
         if client is None:
             _complain(stored, "no client of this name is registered any more")
             return
-        fresh = accounts.vault.refresh_now(stored, client.refresh_stored, within=within)
+        fresh = client.refresh_now(stored, within=within)
     except OAuthError as error:
         counts["failed"] += 1
         _complain(stored, accounts.store.explain_unreadable(stored) or str(error))
@@ -181,19 +183,11 @@ def revoke_tokens(name: str | None, user: str | None, yes: bool) -> None:
 
 
 def _revoke_one(stored: StoredToken) -> bool | None:
-    store = require_accounts().store
-    result: bool | None = False
-    error: OAuthError | None = None
     try:
-        result = _ask_to_revoke(stored)
-    except OAuthError as failure:
-        error = failure
-        _complain(stored, str(failure))
-    if result is not False:
-        store.mark_revoked(stored)
-    outcome = {True: "success", False: "failure", None: "not_offered"}[result]
-    code = None if error is None else error.error
-    store.record(Event("revoked", outcome, stored.name, stored.user_id, stored.identity_id, stored.account, code))
+        result: bool | None = require_accounts().vault.revoke(stored, _ask_to_revoke, ends_anyway=True)
+    except OAuthError as error:
+        _complain(stored, str(error))
+        return False
     return result
 
 

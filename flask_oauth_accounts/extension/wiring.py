@@ -113,7 +113,9 @@ def _send_from_vault(app: Flask, notice: VaultNotice, load_user: Callable[[Any],
     if not signal.receivers:
         return
     stored = notice.stored
-    values: dict[str, Any] = {"token": stored.token} if notice.kind == "token_update" else {"error": notice.error}
+    values: dict[str, Any] = {"token": stored.token} if notice.kind == "token_update" else {}
+    if notice.error is not None:
+        values["error"] = notice.error
     signal.send(app, name=stored.name, user=load_user(stored.user_id), account=stored.account, **values)
 
 

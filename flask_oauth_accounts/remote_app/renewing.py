@@ -77,6 +77,18 @@ class RenewalMixin(RevocationMixin):
             self._memo().remember_stored(self._memo_key(), stored.user_id, account, fresh)
         return fresh
 
+    def refresh_now(self, stored: StoredToken, *, within: float | None = None) -> StoredToken:
+        """Refresh a stored token ahead of time, for the command line and for cron.
+
+        :param stored: the row as it was loaded.
+        :param within: only if it expires within so many seconds.
+        :return: the row as it is now.
+        :raises OAuthError: as :meth:`~flask_oauth_accounts.vault.refresh.Vault.refresh_now`.
+        """
+        vault = self._runtime.vault
+        assert vault is not None
+        return vault.refresh_now(stored, self.refresh_stored, within=within, on_orphan=self._drop_orphan)
+
     def _drop_orphan(self, token: Mapping[str, Any]) -> None:
         """A grant that was renewed while its row was deleted must not live on at the provider."""
         try:

@@ -12,7 +12,7 @@ from ..clients.oauth2 import OAuth2Client
 from ..clients.transport import check_status, decode_json
 from ..errors import MissingTokenError, OAuthError, TokenRequestError, clean_text
 from ..providers import RevocationFacts
-from ..tokens import Secret, TokenDict
+from ..tokens import Secret, StoredToken, TokenDict
 from .base import RemoteApp
 
 _NOTHING_LEFT = frozenset({"invalid_token", "invalid_grant", "unsupported_token_type"})
@@ -27,14 +27,17 @@ class RevocationMixin(RemoteApp):
     def revoke_token(self, token: Any = None, token_type_hint: str | None = None) -> bool | None:
         """Ask the provider to end a grant: by RFC 7009, or in its own way.
 
-        :param token: a token dictionary, or the text of one; the current user's when left out.
+        :param token: a token dictionary, or the text of one; when left out, the current user's, whose stored row is
+            marked as revoked then.
         :param token_type_hint: ``access_token`` or ``refresh_token``, for a token given as text.
         :return: ``True`` if the provider did, ``None`` if it offers no way.
         :raises MissingTokenError: if there is no token.
         :raises OAuthError: if the provider refuses or does not answer.
         """
         if token is None:
-            token = self._find_token()[0]
+            token, stored = self._find_token()
+            if stored is not None:
+                return self._revoke_stored(stored)
         if not token or not (isinstance(token, str) or token.get("access_token") or token.get("refresh_token")):
             raise MissingTokenError(provider=self.name)
         facts = self.preset.revocation if self.preset else RevocationFacts()
@@ -46,6 +49,13 @@ class RevocationMixin(RemoteApp):
             self._client.revoke_token(Secret(token), token_type_hint)
             return True
         return self._revoke_pair(token.get("refresh_token"), token.get("access_token"), ends=facts.ends)
+
+    def _revoke_stored(self, stored: StoredToken) -> bool | None:
+        vault = self._runtime.vault
+        assert vault is not None
+        for account in (None, stored.account):
+            self._memo().remember_stored(self._memo_key(), stored.user_id, account, None)
+        return vault.revoke(stored, lambda row: self.revoke_token(row.token))
 
     def _revoke_pair(self, refresh_token: str | None, access_token: str | None, *, ends: str) -> bool:
         """Revoke the refresh token, with which the grant goes (RFC 7009 section 2.1), and then the access token."""

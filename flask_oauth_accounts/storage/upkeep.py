@@ -54,6 +54,7 @@ class UpkeepMixin(BaseStore):
         protocol: TokenProtocol = "oauth2",
         status: str | None = None,
         expiring_before: float | None = None,
+        updated_before: float | None = None,
         name: str | None = None,
         user_id: Any = None,
         batch: int = 500,
@@ -65,6 +66,7 @@ class UpkeepMixin(BaseStore):
 
         :param status: only rows with this status, as :class:`StoredToken` shows it.
         :param expiring_before: only rows that expire before this, in seconds since the epoch.
+        :param updated_before: only rows whose token and status are older than this, in seconds since the epoch.
         :param batch: rows read at once.
         """
         access = self.token_tables[protocol]
@@ -72,6 +74,8 @@ class UpkeepMixin(BaseStore):
         query = access.select()
         if expiring_before is not None:
             query = query.where(c.expires_at < expiring_before) if "expires_at" in c else query.where(sa.false())
+        if updated_before is not None:
+            query = query.where(sa.or_(c.updated_at.is_(None), c.updated_at < updated_before))
         if name is not None:
             query = query.where(c.name == name)
         if user_id is not None:

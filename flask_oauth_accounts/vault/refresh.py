@@ -31,6 +31,7 @@ from ..tokens import Protocol, StoredToken
 from .attempt import RefreshAttempt
 from .decide import ACTIVE, REAUTH_REQUIRED, Need, Step, create_consent_error, decide_step, is_served
 from .flights import Flight, Flights, Landed, copy_error
+from .revoking import AskToRevoke, revoke_grant
 from .tools import Notice, OnOrphan, Refresh, Report, Tools, get_row_key
 
 _PATIENCE = 0.5
@@ -214,6 +215,10 @@ class Vault:
         else:
             need = Need(rejected=stored.token.get("access_token"), strict=True)
         return self._obtain(stored, refresh, need, on_orphan)
+
+    def revoke(self, stored: StoredToken, ask: AskToRevoke, *, ends_anyway: bool = False) -> bool | None:
+        """End a grant at the provider and mark its row, as :func:`~.revoking.revoke_grant` does."""
+        return revoke_grant(self._tools, stored, ask, ends_anyway=ends_anyway)
 
     def health(self, stored: StoredToken) -> TokenHealth:
         """Tell how a token is, without asking anybody.

@@ -19,7 +19,7 @@ Refresh = Callable[[StoredToken], TokenDict]
 OnOrphan = Callable[[TokenDict], object]
 """Gets a grant that nobody will use any more, to revoke it."""
 
-NoticeKind = Literal["token_update", "token_refresh_failed", "reauthorization_required"]
+NoticeKind = Literal["token_update", "token_refresh_failed", "reauthorization_required", "token_revoked"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Notice:
 
     :ivar kind: the name of the signal that fits.
     :ivar stored: the row as it is now.
-    :ivar error: what went wrong, for the two kinds of failure.
+    :ivar error: what went wrong, where something did.
     """
 
     kind: NoticeKind

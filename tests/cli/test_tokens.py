@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from flask_oauth_accounts import signals
 from flask_oauth_accounts.testing import DevProvider
 
 MakeSite = Callable[..., Any]
@@ -61,6 +63,34 @@ def test_only_tokens_that_expire_soon_are_refreshed(site: Any, provider: DevProv
     assert new[1] == old[1]
     assert "0 refreshed" in site.run("tokens", "refresh", "--expiring-within", "15m").output
     assert provider.count("/oauth2/token", status=200) == 3
+
+
+def test_tokens_that_live_shorter_than_the_cron_job_asks_are_refreshed_once(site: Any, provider: DevProvider) -> None:
+    """The job would go round in circles, and the provider be asked until it refuses."""
+    provider.settings.access_token_lifetime = 600
+    with site.app.app_context():
+        site.log_in("two", "alice")
+        first = site.load()
+        for number in range(1, 500):  # as many as are read at once
+            account = f"account {number}"
+            site.accounts.store.save(1, "gone", first.token, account, protocol="oauth2", now=first.updated_at)
+    output = site.run("tokens", "refresh", "--expiring-within", "1h").output
+    assert "1 refreshed, 0 failed" in output
+    assert provider.count("/oauth2/token", grant_type="refresh_token") == 1
+
+
+def test_a_grant_that_is_renewed_while_its_connection_is_removed_ends(site: Any, provider: DevProvider) -> None:
+    """The cron job would leave a grant at the provider that nobody here knows of any more."""
+    site.log_in()
+    asked = provider.fail("/oauth2/token", None, hang=True)
+    job = threading.Thread(target=site.run, args=("tokens", "refresh", "--name", "two"), kwargs={"code": 1})
+    job.start()
+    assert asked.entered.wait(30)
+    with site.app.app_context():
+        site.accounts.store.delete_for_user(1)
+    asked.release()
+    job.join(30)
+    assert provider.count("/oauth2/revoke", status=200) > 0
 
 
 def test_a_grant_that_nobody_has_used_for_long_is_kept_alive(site: Any, provider: DevProvider) -> None:
@@ -141,6 +171,35 @@ def test_a_revoked_grant_is_dead_at_the_provider_and_empty_here(site: Any, provi
     with site.app.app_context():
         (event,) = site.accounts.store.list_events(kind="revoked")
     assert (event.event.outcome, event.event.user_id) == ("success", 1)
+
+
+def test_a_token_that_is_refreshed_while_it_is_revoked_is_revoked_too(site: Any, provider: DevProvider) -> None:
+    """The command would report success, and the new token go on working."""
+    site.log_in()
+    asked = provider.fail("/oauth2/revoke", None, hang=True)
+    outputs: list[str] = []
+    told: list[tuple[str, int, str]] = []
+
+    def hear(sender: Any, *, name: str, user: Any, account: str) -> None:
+        told.append((name, user.id, account))
+
+    def revoke() -> None:
+        outputs.append(site.run("tokens", "revoke", "--user", "1", "--yes").output)
+
+    with signals.token_revoked.connected_to(hear, site.app):
+        command = threading.Thread(target=revoke)
+        command.start()
+        assert asked.entered.wait(30)
+        before = site.load()
+        with site.app.app_context():
+            site.accounts.oauth.two.refresh_now(before)
+        renewed = site.load().token["access_token"]
+        asked.release()
+        command.join(30)
+    assert "1 revoked, 0 not offered, 0 failed" in outputs[0]
+    assert site.load().status == "revoked"
+    assert provider.state.find_access_token(renewed) is None
+    assert told == [("two", 1, before.account)]
 
 
 def test_a_revocation_that_fails_leaves_the_row(site: Any, provider: DevProvider) -> None:

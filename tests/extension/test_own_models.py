@@ -31,7 +31,7 @@ from flask_oauth_accounts import (
     current_oauth,
     signals,
 )
-from flask_oauth_accounts.errors import ConfigurationError, MissingTokenError
+from flask_oauth_accounts.errors import ConfigurationError, MissingTokenError, ReauthorizationRequired
 from flask_oauth_accounts.testing import DevProvider, oauth_login
 
 JSON = {"Accept": "application/json"}
@@ -473,6 +473,31 @@ def test_a_thread_and_a_command_need_an_app_context_only(site: Site, oauth_provi
 
     assert names == ["Alice Ardent"]
     assert site.app.test_cli_runner().invoke(args=["who"]).output == "Alice Ardent\n"
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_stored_token_that_is_revoked_by_the_application_is_marked(
+    site: Site, oauth_provider: DevProvider, bound: bool
+) -> None:
+    """The grant would have ended at the provider, and the user's page go on showing a working connection."""
+    told: list[str] = []
+
+    @site.app.post("/end")
+    def end() -> Any:
+        client = site.accounts.oauth.two.for_user(current_user) if bound else site.accounts.oauth.two
+        assert client.revoke_token() is True
+        with pytest.raises(ReauthorizationRequired):
+            client.get("me")
+        return {"status": [connection.status for connection in site.accounts.connections(current_user)]}
+
+    browser = site.app.test_client()
+    oauth_login(browser, "two", provider=oauth_provider)
+    with signals.token_revoked.connected_to(lambda sender, **values: told.append(values["account"]), site.app):
+        assert browser.post("/end").get_json() == {"status": ["revoked"]}
+    assert told == ["dev-1001"]
+    with site.app.app_context():
+        (event,) = site.app.extensions["flask_oauth_accounts"].accounts.store.list_events(kind="revoked")
+    assert (event.event.outcome, event.event.account) == ("success", "dev-1001")
 
 
 ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
