@@ -140,6 +140,9 @@ class OAuth1ClientSession(OAuth1Session, PooledSession):
         if not self.signs:
             request.auth = request.auth or _leave_unsigned  # or requests would take the session's
             return super().prepare_request(request)
+        if _is_stream(request.data) and _content_type(request) is None:
+            # Without a type, oauthlib would read the stream to see whether it is a form.
+            request.headers = {**request.headers, "Content-Type": "application/octet-stream"}
         client = self.auth.client
         if client.signature_type == SIGNATURE_TYPE_BODY and not _carries_form(request):
             client.signature_type = SIGNATURE_TYPE_AUTH_HEADER
@@ -175,10 +178,18 @@ def _carries_form(request: requests.Request) -> bool:
     """Whether a signature may stand in the body: only in a form (RFC 5849 section 3.5.2)."""
     if str(request.method).upper() in ("GET", "HEAD") or request.json is not None or request.files:
         return False
-    kind = next((value for name, value in (request.headers or {}).items() if name.lower() == "content-type"), None)
+    kind = _content_type(request)
     if kind is not None:
         return "application/x-www-form-urlencoded" in str(kind)
     return not request.data or isinstance(request.data, (dict, list, tuple))
+
+
+def _is_stream(data: Any) -> bool:
+    return data is not None and not isinstance(data, (str, bytes, bytearray, dict, list, tuple))
+
+
+def _content_type(request: requests.Request) -> Any:
+    return next((value for name, value in (request.headers or {}).items() if name.lower() == "content-type"), None)
 
 
 def _as_text(value: str | bytes) -> str:
