@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +85,7 @@ class ConnectionKeeper:
         return [
             create_connection(
                 record,
-                [token for token in tokens if is_same_user(token.identity_id, record.id)],
+                find_tokens(record, records, tokens),
                 can_disconnect=self._may_disconnect(user, record, records),
             )
             for record in records
@@ -111,7 +111,7 @@ class ConnectionKeeper:
         identity = record.identity
         if not self._may_disconnect(user, record, records):
             raise choose_refusal(record, records)(provider=identity.name)
-        tokens = self._store.tokens_for_identity(record.id)
+        tokens = find_tokens(record, records, self._store.tokens_for_user(user_id))
         results = [_ask_to_revoke(revoke, token) for token in tokens]
         revoked = summarise_revocations(results)
         event = describe_event("disconnect", record, error="revocation_failed" if revoked is False else None)
@@ -139,14 +139,14 @@ class ConnectionKeeper:
         user = self._load_user(user_id)
         records = list(self._store.list_for_user(user_id))
         tokens = list(self._store.tokens_for_user(user_id))
-        results = [(token, _ask_to_revoke(revoke, token)) for token in tokens]
-        failed = sum(result is False for _, result in results)
+        results = {(token.protocol, token.id): _ask_to_revoke(revoke, token) for token in tokens}
+        failed = sum(result is False for result in results.values())
         error = "revocation_failed" if failed else None
         self._store.delete_for_user(user_id, event=Event("forget", "success", user_id=user_id, error=error))
         for record in records:
-            own = [result for token, result in results if is_same_user(token.identity_id, record.id)]
+            own = [results[token.protocol, token.id] for token in find_tokens(record, records, tokens)]
             self._tell_disconnected(record, user, summarise_revocations(own))
-        return Forgotten(len(records), len(tokens), sum(result is True for _, result in results), failed)
+        return Forgotten(len(records), len(tokens), sum(result is True for result in results.values()), failed)
 
     def _may_disconnect(self, user: Any, record: IdentityRecord, records: list[IdentityRecord]) -> bool:
         others = [other for other in records if other.id != record.id]
@@ -167,6 +167,24 @@ class ConnectionKeeper:
 
     def _tell(self, signal: str, identity: Identity, user: Any, /, **values: Any) -> None:
         self._notify(Notice(signal, identity.name, user, identity.subject, values))
+
+
+def find_tokens(
+    record: IdentityRecord, records: Collection[IdentityRecord], tokens: Iterable[StoredToken]
+) -> list[StoredToken]:
+    """Find the tokens that go with a connection; those that name no account go with the last one of their client.
+
+    :param record: the connection.
+    :param records: all of the user, this one too.
+    :param tokens: all of the user.
+    """
+    is_last = all(other.id == record.id for other in records if other.name == record.name)
+    accounts = (record.subject, "") if is_last else (record.subject,)
+    return [
+        token
+        for token in tokens
+        if is_same_user(token.identity_id, record.id) or (token.name == record.name and token.account in accounts)
+    ]
 
 
 def choose_refusal(

@@ -103,6 +103,8 @@ class AccountMixin(LoginMixin):
     def delete_identity(self, identity_id: Any, user_id: Any, *, event: Event, keep_a_login: bool = False) -> bool:
         """Delete the row, its tokens with it, and record the event; another client's row inherits the login key.
 
+        With the last row of a client go its tokens that name no account, too.
+
         :param keep_a_login: delete only if another row of this user that can log in remains, however many are
             being deleted at this moment.
         :return: ``False`` if this user has no such row; nothing is recorded then.
@@ -118,16 +120,17 @@ class AccountMixin(LoginMixin):
             others = [create_record(item) for item in rows if item["id"] != row["id"]]
             if keep_a_login and create_record(row).can_log_in and not any(other.can_log_in for other in others):
                 raise LastLoginMethodError(provider=row["name"])
-            self._delete_row(work, row)
+            is_last = all(other.name != row["name"] for other in others)
+            self._delete_row(work, row, accounts=(row["subject"], "") if is_last else (row["subject"],))
             self._add_event(work, event)
             return True
 
         return self._write(write)
 
-    def _delete_row(self, work: Work, row: Any) -> None:
+    def _delete_row(self, work: Work, row: Any, *, accounts: tuple[str, ...]) -> None:
         for access in self.token_tables.values():
             t = access.table.c
-            place = sa.and_(t.user_id == row["user_id"], t.name == row["name"], t.account == row["subject"])
+            place = sa.and_(t.user_id == row["user_id"], t.name == row["name"], t.account.in_(accounts))
             self._delete(work, access.table, sa.or_(t.identity_id == row["id"], place))
         self._delete(work, self.identities, self.identities.c.id == row["id"])
         if row["login_key"] is not None:

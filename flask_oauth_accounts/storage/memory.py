@@ -134,10 +134,11 @@ class MemoryStore(MemoryTokenStore):
             others = [item for item in self.list_for_user(user_id) if item.id != row.id]
             if keep_a_login and row.can_log_in and not any(other.can_log_in for other in others):
                 raise LastLoginMethodError(provider=row.identity.name)
-            place = (user_id, row.identity.name, row.identity.subject)
+            is_last = all(other.name != row.name for other in others)
+            accounts = (row.subject, "") if is_last else (row.subject,)
             tokens = self.tokens_for_user(user_id)
             self._delete_tokens(
-                [t for t in tokens if t.identity_id == identity_id or (t.user_id, t.name, t.account) == place]
+                [t for t in tokens if t.identity_id == identity_id or (t.name == row.name and t.account in accounts)]
             )
             del self._identities[identity_id]
             self.record(event)

@@ -115,6 +115,19 @@ def test_the_list_takes_no_more_queries_for_more_connections(world: Any, user: A
     assert world.asked.calls == ["list_for_user", "tokens_for_user"]
 
 
+def test_a_token_that_names_no_account_is_shown_and_revoked(world: Any, user: Any, make_identity: Make) -> None:
+    """What another package has left would work on after the user has disconnected, and be shown nowhere."""
+    service, provider = world.create_service(), Provider()
+    record = connect(service, user, make_identity())
+    world.delete_token(record.id)
+    world.store.save(user.id, record.name, TOKEN, protocol="oauth2", now=1)
+    (connection,) = service.connections(user.id)
+    assert connection.status == "active"
+    assert service.disconnect(user, user.id, record.id, provider).revoked is True
+    assert [token.account for token in provider.asked] == [""]
+    assert world.store.tokens_for_user(user.id) == []
+
+
 def test_disconnecting_revokes_and_deletes(world: Any, user: Any, make_identity: Make) -> None:
     """A disconnected account can still be read with the old token, here or by whoever stole it."""
     service = world.create_service()

@@ -128,6 +128,22 @@ def test_disconnect_takes_the_tokens_along(side: Side) -> None:
     assert side.store.tokens_for_identity(record.id) == []
 
 
+def test_tokens_that_name_no_account_go_with_the_last_connection_of_their_client(side: Side) -> None:
+    """A user who has disconnected every account is still spoken for by a token that no page shows."""
+    first, user = side.sign_up()
+    second, _ = side.login(dataclasses.replace(ANN, subject="43"), kind="connect", user_id=user)
+    other, _ = side.login(dataclasses.replace(ANN, name="work"), record=side.store.find(ANN))
+    for name in ("hub", "work"):
+        side.store.save(user, name, {"access_token": "nameless"}, protocol="oauth2", now=NOW)
+    for record, left in (
+        (first, {"hub 43", "hub ", "work 42", "work "}),
+        (second, {"work 42", "work "}),
+        (other, set()),
+    ):
+        assert side.store.delete_identity(record.id, user, event=DISCONNECT)
+        assert {f"{token.name} {token.account}" for token in side.store.tokens_for_user(user)} == left
+
+
 WORK = dataclasses.replace(ANN, name="work")
 
 
