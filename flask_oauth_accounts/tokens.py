@@ -18,6 +18,7 @@ MAX_TOKEN_LENGTH = 65_536
 """The longest token that is accepted, in characters."""
 
 _MAX_LIFETIME = 100 * 366 * 86_400
+_LATEST = 10**11
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _SECRET_KEYS = frozenset({"access_token", "refresh_token", "id_token", "oauth_token", "oauth_token_secret"})
 
@@ -67,10 +68,11 @@ def parse_expires_at(value: object) -> int | None:
     """Read a stored ``expires_at``.
 
     :param value: seconds since the epoch as a number or a string of digits; ``None``, ``0`` and ``""`` mean unknown.
-    :return: whole seconds since the epoch, or ``None`` where the expiry is unknown.
+    :return: whole seconds since the epoch, at most those that every database takes, or ``None`` where the expiry is
+        unknown.
     """
     seconds = _number(value)
-    return int(seconds) if seconds else None
+    return max(-_LATEST, min(_LATEST, int(seconds))) if seconds else None
 
 
 def parse_expires_in(value: object) -> int | None:

@@ -17,7 +17,8 @@ from ..errors import OAuthError, ProviderResponseError
 from ..identity import Identity, parse_subject
 from ..protocols import ConcurrentLogin
 from ..registry import get_state
-from ..storage.legacy import TABLES, Kind, LegacyRow, LegacyTable, find_users
+from ..storage.legacy import TABLES, Kind, LegacyRow, LegacyTable, add_token, find_users, was_disconnected
+from ..tokens import TokenDict
 from .common import report_errors, require_accounts
 
 _SUBJECTS = {
@@ -33,12 +34,25 @@ class NotImportedError(Exception):
     """Why a row stays behind; the text is for the operator and holds no secret."""
 
 
+_SHOWN = 20
+"""Rows that stay behind, and reasons, that are named; the others are counted."""
+
+
 @dataclass
 class Report:
-    """:ivar left: rows that stay behind, each with the reason."""
+    """:ivar left: why rows stay behind, and how many for each reason.
+    :ivar shown: the first of these rows.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
-    left: list[tuple[LegacyRow, str]] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+    shown: list[str] = field(default_factory=list)
+
+    def leave(self, row: LegacyRow, reason: str) -> None:
+        """Count a row that stays behind."""
+        self.left[reason] += 1
+        if len(self.shown) < _SHOWN:
+            self.shown.append(f"row {row.id} ({row.provider}, user {row.user_id}): {reason}")
 
 
 class Importer:
@@ -69,7 +83,9 @@ class Importer:
                     raise NotImportedError("there is no such user" if row.user_id is not None else "it has no user")
                 self._take_one(row, keys[row.id])
             except NotImportedError as reason:
-                self.report.left.append((row, str(reason)))
+                self.report.leave(row, str(reason))
+            except OAuthError as error:
+                self.report.leave(row, error.operator_message)
 
     def _find_key(self, row: LegacyRow) -> Any:
         try:
@@ -96,16 +112,22 @@ class Importer:
             raise NotImportedError(f"no client {name!r} is registered; say --map {given}=NAME, or register it")
         return client
 
-    def _take_token(self, client: Any, user_id: Any, token: Mapping[str, Any] | None) -> None:
-        """Without the provider account nobody can log in by it, but the token works."""
+    def _take_token(self, client: Any, user_id: Any, token: TokenDict | None) -> None:
+        """Without the provider account nobody can log in by it, but the token works.
+
+        Which account it is of is not known, so it is of no use to a user who has a token of this client.
+        """
         if token is None:
             raise NotImportedError("it has no usable token, and does not name the account as a login here does")
         store = self._accounts.store
-        if store.load(user_id, client.name, "", protocol=client.protocol) is not None:
+        if store.load(user_id, client.name, protocol=client.protocol) is not None:
             self.report.counts["present"] += 1
             return
+        if was_disconnected(store, user_id, client.name):
+            self.report.counts["disconnected"] += 1
+            return
         if not self._dry_run:
-            store.save(user_id, client.name, token, protocol=client.protocol, now=time.time())
+            add_token(store, user_id, client.name, token, protocol=client.protocol)
         self.report.counts["tokens"] += 1
         self.report.counts["nameless"] += 1
 
@@ -118,6 +140,9 @@ class Importer:
         stored = store.load(user_id, client.name, identity.subject, protocol=client.protocol)
         if record is not None and (stored is not None or token is None):
             self.report.counts["present"] += 1
+            return
+        if record is None and was_disconnected(store, user_id, client.name, identity.subject):
+            self.report.counts["disconnected"] += 1
             return
         self.report.counts["identities"] += record is None
         self.report.counts["tokens"] += token is not None and stored is None
@@ -242,14 +267,20 @@ def _show(report: Report, *, dry_run: bool) -> None:
     counts = report.counts
     click.echo(
         f"{counts['identities']} identities and {counts['tokens']} tokens {verb}, {counts['present']} rows were here "
-        f"already, {len(report.left)} cannot be imported"
+        f"already, {report.left.total()} cannot be imported"
     )
+    if counts["disconnected"]:
+        click.echo(f"{counts['disconnected']} rows are left out because their users have disconnected the account here")
     if counts["nameless"]:
         click.echo(
             f"{counts['nameless']} of the tokens are for API calls only, because their rows do not name the account as "
             "a login here does; their users connect it once to log in with it"
         )
-    for row, reason in report.left:
-        click.echo(f"row {row.id} ({row.provider}, user {row.user_id}): {reason}", err=True)
+    for line in report.shown:
+        click.echo(line, err=True)
+    if report.left.total() > len(report.shown):
+        click.echo("and others; in all:", err=True)
+        for reason, count in report.left.most_common(_SHOWN):
+            click.echo(f"{count} times: {reason}", err=True)
     if report.left:
         raise click.exceptions.Exit(1)

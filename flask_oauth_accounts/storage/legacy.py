@@ -11,9 +11,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from ..errors import ConfigurationError
-from ..tokens import TokenDict, join_scope, parse_expires_at, parse_expires_in
+from ..tokens import Protocol, TokenDict, join_scope, parse_expires_at, parse_expires_in
 from .models import find_user_key
 from .sqlalchemy import SQLAlchemyStore
+from .work import Work
 
 Kind = Literal["flask-dance", "social-auth"]
 
@@ -25,6 +26,8 @@ _NEEDED: Mapping[Kind, tuple[str, ...]] = {
     "social-auth": ("id", "provider", "uid", "extra_data", "user_id"),
 }
 _SUBJECT: Mapping[Kind, str] = {"flask-dance": "provider_user_id", "social-auth": "uid"}
+_EARLIEST = 10**9
+"""Seconds since the epoch; a smaller number is a lifetime, of 31 years at most."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ class LegacyTable:
         :param batch: rows at most.
         """
         key = self._table.c.id
-        query = sa.select(self._table).order_by(key).limit(batch)
+        wanted = {*_NEEDED[self._kind], _SUBJECT[self._kind], "user_id", "created_at"}
+        # As the driver gives them: a type of SQLAlchemy's would fail with the whole batch at one odd value.
+        columns = [sa.type_coerce(c, sa.types.NullType()).label(c.name) for c in self._table.c if c.name in wanted]
+        query: Any = sa.select(*columns).order_by(key).limit(batch)
         rows = self._store._fetch(query if after is None else query.where(key > after))
         return [self._parse(row._mapping) for row in rows]
 
@@ -92,6 +98,28 @@ def find_users(store: SQLAlchemyStore, user_ids: Iterable[Any]) -> set[Any]:
     """:return: those of these keys that belong to a user."""
     key = find_user_key(store.models.user_model)
     return {row[0] for row in store._fetch(sa.select(key).where(key.in_(list(user_ids))))}
+
+
+def was_disconnected(store: SQLAlchemyStore, user_id: Any, name: str, account: str | None = None) -> bool:
+    """Whether the user has removed this account here, as far back as the events are kept.
+
+    :param account: any account of the client when left out.
+    """
+    c = store.events.c
+    query = sa.select(c.id).where(c.user_id == user_id, c.kind == "disconnect", c.name == name).limit(1)
+    return bool(store._fetch(query if account is None else query.where(c.account == account)))
+
+
+def add_token(store: SQLAlchemyStore, user_id: Any, name: str, token: TokenDict, *, protocol: Protocol) -> None:
+    """Store a token that names no account, without making it the one last logged in with."""
+    access, now = store.token_tables[protocol], store.clock()
+    plain = access.create_values(token, now)
+
+    def write(work: Work) -> None:
+        place = (user_id, name, "")
+        store._put_token(work, access, plain, place, identity_id=None, requested_scope=None, now=now, login=False)
+
+    store._write(write)
 
 
 def _reflect(connection: sa.Connection, kind: Kind, name: str) -> sa.Table:
@@ -122,6 +150,11 @@ def _read_json(value: object) -> Mapping[str, Any]:
 def _read_dance(row: Mapping[Any, Any]) -> TokenDict:
     token = _read_json(row["token"])
     made = row.get("created_at")
+    if isinstance(made, str):  # SQLite
+        try:
+            made = datetime.fromisoformat(made)
+        except ValueError:
+            made = None
     since = made.replace(tzinfo=UTC).timestamp() if isinstance(made, datetime) and made.tzinfo is None else None
     return _create_token(token, since)
 
@@ -133,7 +166,10 @@ def _read_social(row: Mapping[Any, Any]) -> TokenDict:
         return _create_token(access, None)
     since = parse_expires_at(extra.get("auth_time"))
     extra.pop("expires_at", None)  # of no fixed meaning there
-    extra["expires_in"] = extra.get("expires", extra.get("expires_in"))
+    for key in ("expires_on", "expires"):  # a time for some providers, a lifetime for others
+        number = parse_expires_at(extra.get(key))
+        if number is not None:
+            extra["expires_at" if number >= _EARLIEST else "expires_in"] = number
     return _create_token(extra, since)
 
 

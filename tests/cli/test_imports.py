@@ -15,6 +15,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase
 
 from flask_oauth_accounts import oauth_bp
+from flask_oauth_accounts.identity import Identity
+from flask_oauth_accounts.protocols import Event
 from flask_oauth_accounts.storage.legacy import LegacyTable
 from flask_oauth_accounts.testing import DevProvider
 
@@ -215,6 +217,91 @@ def test_a_second_import_changes_nothing(site: Import, social: Callable[..., Non
     assert "0 identities and 0 tokens imported, 1 rows were here already" in site.run("social-auth")
     assert "0 identities and 0 tokens imported, 1 rows were here already" in site.run("flask-dance")
     assert site.load(1, "github").token["access_token"] == "newer"
+
+
+def test_an_imported_token_takes_no_live_tokens_place(site: Import, dance: Callable[..., None]) -> None:
+    """An application would speak with a token of last year, although its user has just logged in."""
+    live = {"access_token": "live"}
+    with site.app.app_context():
+        site.accounts.vault.save(1, "two", live, "42", protocol="oauth2")
+    for user in (1, 2):
+        dance("two", DANCE, user)
+    assert "1 tokens imported, 1 rows were here already" in site.run("flask-dance")
+    with site.app.app_context():
+        identity = Identity("two", "https://two.example", "43")
+        site.store.record_login(
+            identity, protocol="oauth2", token=live, requested_scope=None, kind="login", user_id=2, now=1
+        )
+    assert [site.load(user, "two").token["access_token"] for user in (1, 2)] == ["live", "live"]
+
+
+def test_what_a_user_has_disconnected_does_not_come_back(
+    site: Import, social: Callable[..., None], dance: Callable[..., None]
+) -> None:
+    """Somebody would be connected again, and could be logged in by an account that is given up."""
+    social("github", "583231", SOCIAL, 1)
+    dance("github", DANCE, 1)
+    dance("github", DANCE, 2)
+    for command in ("social-auth", "flask-dance"):
+        site.run(command)
+    with site.app.app_context():
+        (record,) = site.store.list_for_user(1)
+        event = Event("disconnect", "success", "github", 1, record.id, "583231")
+        assert site.store.delete_identity(record.id, 1, event=event)
+    for command in ("social-auth", "flask-dance"):
+        output = site.run(command)
+        assert "0 identities and 0 tokens imported" in output
+        assert "1 rows are left out because their users have disconnected the account here" in output
+    assert site.identities() == []
+    assert site.load(1, "github") is None
+
+
+def test_a_time_is_told_from_a_lifetime(site: Import, social: Callable[..., None]) -> None:
+    """A token that has expired would count as valid for half a century, and never be refreshed."""
+    ways: list[dict[str, Any]] = [{"expires": LATER}, {"expires_on": str(LATER)}, {"expires_in": 60, "expires": None}]
+    for number, extra in enumerate(ways):
+        social("github", str(number), {"access_token": "social-access", "auth_time": LATER - 60, **extra}, 1)
+    site.run("social-auth")
+    assert [site.load(1, "github", str(number)).expires_at for number in range(3)] == [LATER] * 3
+
+
+def test_odd_rows_stop_nothing(site: Import, dance: Callable[..., None]) -> None:
+    """One broken row would keep all accounts behind it from being imported, whenever the command is run."""
+    name = "long" * 30
+    with site.app.app_context():
+        site.accounts.oauth.register(name, client_id="id", client_secret="s", authorize_url="https://p.example/a")
+    refuses = site.engine.dialect.name != "sqlite"  # which looks neither at lengths nor at types
+    odd: list[dict[str, Any]] = [
+        {"expires_at": 1e30},
+        {"expires_in": 10**40},
+        {"scope": "repo \x1b[31m"},
+        {"scope": ["a b", 7]},
+        {"scope": {}},
+    ]
+    for number, values in enumerate(odd):
+        dance("two", {**DANCE, **values}, 1, str(number))
+    dance("long", DANCE, 2)
+    dance("github", DANCE, 3)
+    if not refuses:
+        with site.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE flask_dance_oauth SET created_at = 'long ago' WHERE user_id = 3"))
+    output = site.run("flask-dance", "--map", f"long={name}", code=int(refuses))
+    assert f"{6 if refuses else 7} tokens imported" in output
+    assert ("row 6 (long, user 2): " in output) == refuses
+    assert site.load(3, "github").token["access_token"] == "dance-access"
+    assert site.load(1, "two", "0").expires_at == 10**11
+
+
+def test_many_rows_that_cannot_be_imported_are_counted_by_reason(site: Import, social: Callable[..., None]) -> None:
+    """A hundred thousand lines would hide the one that matters."""
+    for number in range(30):
+        social("github", f"user{number}@example.com", SOCIAL, 1)
+    social("nope", "1", SOCIAL, 1)
+    output = site.run("social-auth", code=1)
+    assert "31 cannot be imported" in output
+    assert output.count("\nrow ") == 20
+    assert "30 times: it names an e-mail address" in output
+    assert "1 times: no client 'nope' is registered" in output
 
 
 def test_a_dry_run_writes_nothing(site: Import, social: Callable[..., None]) -> None:
