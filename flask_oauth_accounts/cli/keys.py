@@ -20,7 +20,7 @@ def keys_group() -> None:
 
 
 @keys_group.command("generate", help="Print a new key for OAUTH_ACCOUNTS_KEYS; put it first in the list.")
-@click.option("--id", "key_id", default=None, help="Its id; made of the date when left out.")
+@click.option("--id", "key_id", default=None, help="Its id; a random one when left out.")
 @report_errors
 def generate(key_id: str | None) -> None:
     """Print one line; nothing is stored."""

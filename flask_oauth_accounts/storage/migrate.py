@@ -35,12 +35,29 @@ def upgrade(engine: sa.Engine, revision: str = "head") -> None:
 
     :param engine: of the database.
     :param revision: where to stop.
-    :raises ConfigurationError: if there is no such revision.
+    :raises ConfigurationError: if there is no such revision, or if the tables were not made by the migrations.
     :raises StorageUnavailable: if the database does not answer.
     """
     if revision == "head" and current(engine) == get_head():
         return
-    _run(engine, lambda config: command.upgrade(config, revision))
+
+    def work(config: Config) -> None:
+        _check_origin(config.attributes["connection"])
+        command.upgrade(config, revision)
+
+    _run(engine, work)
+
+
+def _check_origin(connection: sa.Connection) -> None:
+    """:raises ConfigurationError: where the tables are there without a revision."""
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    if context.get_current_revision() is None:
+        there = sorted({*create_shipped_metadata().tables} & {*sa.inspect(connection).get_table_names()})
+        if there:
+            raise ConfigurationError(
+                f"the table {there[0]} is there already, but no migration has made it: where db.create_all() has made "
+                "the tables, run `flask oauth db stamp` once"
+            )
 
 
 def downgrade(engine: sa.Engine, revision: str = "-1") -> None:

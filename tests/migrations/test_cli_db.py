@@ -74,6 +74,18 @@ def test_the_shipped_tables_go_up_and_down(shipped: Flask) -> None:
     assert "add table oauth_user" in output
 
 
+def test_tables_that_no_migration_has_made_are_told_apart(shipped: Flask) -> None:
+    """An operator would be told that the database does not answer, and look for a fault that is not there."""
+    with shipped.app_context():
+        shipped.extensions["sqlalchemy"].create_all()
+    code, output = run(shipped, "upgrade")
+    assert code == 1
+    assert "run `flask oauth db stamp` once" in output
+    assert run(shipped, "stamp")[0] == 0
+    assert run(shipped, "upgrade")[0] == 0
+    assert run(shipped, "check") == (0, "The tables are up to date.\n")
+
+
 @pytest.mark.parametrize("words", [("upgrade", "nope"), ("downgrade", "nope", "--yes"), ("stamp", "nope")])
 def test_an_unknown_revision_is_said(shipped: Flask, words: tuple[str, ...]) -> None:
     """A typing error would end in a page of traceback."""
