@@ -142,7 +142,7 @@ def test_a_value_that_is_configured_is_respected(make_app: MakeApp, provider: De
     assert not Path(app.instance_path, "oauth_accounts.db").exists()
     assert not Path(app.instance_path, "oauth_accounts_cache").exists()
     with app.app_context():
-        app.extensions["flask_oauth_accounts"].accounts.db.create_all()
+        app.extensions["flask_oauth_accounts"].accounts.db.create_all(None)
     oauth_login(app.test_client(), "two", provider=provider)
     with sqlite3.connect(tmp_path / "own.db") as connection:
         assert connection.execute("SELECT count(*) FROM oauth_identity").fetchone() == (1,)
