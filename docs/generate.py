@@ -33,7 +33,14 @@ LABELS = {"param": "`{}`: {}", "ivar": "`{}`: {}", "return": "Returns {1}", "rai
 
 CLIENT_LOGIN = ["authorize_redirect", "authorize_access_token", "create_authorization_url", "save_authorize_data"]
 CLIENT_TOKENS = ["for_user", "token", "fetch_access_token", "revoke_token", "introspect_token"]
-CLIENT_PEOPLE = ["profile", "userinfo", "parse_id_token", "load_server_metadata", "fetch_jwk_set"]
+CLIENT_PEOPLE = [
+    "profile",
+    "userinfo",
+    "parse_id_token",
+    "load_server_metadata",
+    "fetch_discovery_document",
+    "fetch_jwk_set",
+]
 CLIENT_LOGOUT = ["logout_redirect", "create_logout_url", "validate_logout_response"]
 REGISTRY = ["init_app", "register", "unregister", "create_client", "list_names"]
 ACCOUNTS = ["init_app", "connections", "forget_user"]
