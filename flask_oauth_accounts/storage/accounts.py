@@ -155,13 +155,6 @@ class AccountMixin(LoginMixin):
 
         return self._write(write)
 
-    def delete_user_data(self, user_id: Any) -> int:
-        """Delete all identities, tokens and events of a user.
-
-        :return: the number of identities and tokens deleted.
-        """
-        return self.delete_for_user(user_id)
-
     def record(self, event: Event) -> None:
         """Write one event; the user need not exist any more."""
         self._write(lambda work: self._add_event(work, event))

@@ -266,7 +266,7 @@ def test_a_forgotten_user_leaves_nothing(host: Any) -> None:
     assert host.store.list_for_user(user) == []
     assert host.store.tokens_for_user(user) == []
     assert host.store.list_events(user_id=user) == []
-    assert host.store.delete_user_data("no such key") == 0
+    assert host.store.delete_for_user("no such key") == 0
     assert len(host.store.list_for_user(other)) == 1
     assert len(host.store.list_events()) == 2
 
