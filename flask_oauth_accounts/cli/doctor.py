@@ -18,6 +18,7 @@ from ..registry import AppState, get_state
 from ..remote_app.caches import backend_of, is_null_cache
 from .addresses import ASSUMED_HOST, find_redirect_uri, is_host_assumed
 from .client_checks import check_clients
+from .clock import check_clock
 from .common import Finding, describe_missing_key, find_engine, is_shipped, report_errors
 
 
@@ -33,6 +34,7 @@ def doctor_command(offline: bool) -> None:
     checks: list[Callable[[AppState], Iterator[Finding]]] = [
         partial(check_clients, offline=offline),
         check_tables,
+        check_clock,
         check_keys,
         check_cache,
         check_cookies,
