@@ -32,7 +32,7 @@ def test_every_error_has_a_section() -> None:
     """The code in a log line is of no help if nothing says what it means and what to do."""
     text = (ROOT / "docs" / "errors.md").read_text()
     sections = dict(re.findall(r"^### `(\w+)`\n(.+?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL))
-    classes = {error.code: error for error in tree(errors.OAuthError)}
+    classes = {error.code: error for error in tree(errors.OAuthError) if "code" in vars(error)}
     assert sections.keys() == classes.keys()
     for code, error in classes.items():
         page = decide_status(error.__new__(error))
