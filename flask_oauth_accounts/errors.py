@@ -39,7 +39,9 @@
     │   ├── UnknownConnectionError (also LookupError)  no such connected account of this user
     │   ├── LastLoginMethodError                   the last way to log in cannot be removed
     │   └── ConnectionKeptError                    the application's policy keeps a connected account
-    └── StorageUnavailable                         our own database or cache does not answer
+    ├── StorageUnavailable                         our own database or cache does not answer
+    │   └── StorageBusy                            another transaction holds what is needed, and does not end
+    └── TransactionLost                            the database has ended the application's own transaction
 
 Each error has two audiences. ``visitor_message`` is a sentence for the person in front of the browser and
 never holds text that came from outside; ``str(error)`` and ``operator_message`` are for whoever reads the log.
@@ -491,6 +493,28 @@ class StorageUnavailable(OAuthError):
     operator = "the database or the cache does not answer"
 
 
+class StorageBusy(StorageUnavailable):
+    """Another transaction holds a row, or the file, that must be written, and does not end."""
+
+    code = "storage_busy"
+    operator = "the database stayed locked by another transaction"
+
+
+class TransactionLost(OAuthError):
+    """The database has ended the application's own transaction, in which something had to be written.
+
+    Nothing that the application had written in it is stored. Its session takes a rollback only.
+    """
+
+    code = "transaction_lost"
+    status = 503
+    visitor = StorageUnavailable.visitor
+    operator = (
+        "the database has rolled back the application's whole transaction, because of a deadlock or an outdated "
+        "snapshot; roll the session back and run the request again"
+    )
+
+
 __all__ = [
     "AccountError",
     "AuthorizationDeniedError",
@@ -520,11 +544,13 @@ __all__ = [
     "ReauthorizationRequired",
     "SealedValueError",
     "SignupRefusedError",
+    "StorageBusy",
     "StorageUnavailable",
     "SubjectMismatchError",
     "TokenError",
     "TokenExpiredError",
     "TokenRequestError",
+    "TransactionLost",
     "UnknownConnectionError",
     "UnknownProviderError",
     "UnsupportedTokenTypeError",

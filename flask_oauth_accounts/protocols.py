@@ -68,7 +68,10 @@ class TokenStore(Protocol):
         ...
 
     def claim(self, stored: StoredToken, *, owner: str, now: float, lease: float) -> StoredToken | None:
-        """Take the right to refresh this very version for ``lease`` seconds; ``None`` if somebody was faster."""
+        """Take the right to refresh this very version for ``lease`` seconds; ``None`` if somebody was faster.
+
+        :raises StorageBusy: if another transaction holds the row; nobody waits for it here.
+        """
         ...
 
     def commit_refresh(self, stored: StoredToken, *, owner: str, token: TokenDict, now: float) -> StoredToken | None:
@@ -76,6 +79,15 @@ class TokenStore(Protocol):
 
         The fence is the version, not the lease: an answer that comes after the lease has run out is still the
         newest grant, as long as nobody else wrote.
+
+        :raises StorageBusy: if another transaction holds the row for longer than a moment.
+        """
+        ...
+
+    def when_settled(self, action: Callable[[], object]) -> None:
+        """Call an action once nobody can undo any more what this context has written; at once where nobody can now.
+
+        It is not called where what was written is lost.
         """
         ...
 
@@ -89,6 +101,10 @@ class TokenStore(Protocol):
         A row that does not open keeps its version and its secrets, and is active again where it opens again;
         ``False`` if it was marked already.
         """
+        ...
+
+    def mark_revoked(self, stored: StoredToken, *, error: str | None = None) -> bool:
+        """Keep the row without its secrets; ``False`` if the version has moved on."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from ..tokens import Protocol as TokenProtocol
 from . import faults
 from .models import Models
 from .rows import TokenTable
-from .transactions import Transactions
+from .transactions import PATIENCE, Transactions
 from .users import Users, read_detached
 from .work import Work, key_column
 
@@ -51,15 +51,24 @@ class BaseStore:
             "oauth2": TokenTable(models.OAuth2Token, sealer),
         }
         self.users = Users(models.user_model, self.identities.c.user_id)
-        self.transactions = Transactions(engine, host_session)
+        tables = [self.identities, self.events, *(access.table for access in self.token_tables.values())]
+        self.transactions = Transactions(engine, host_session, _list_names(tables))
 
-    def _read(self, function: Callable[[sa.Connection], T]) -> T:
+    def _read(
+        self,
+        function: Callable[[sa.Connection], T],
+        *,
+        table: sa.Table | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> T:
         with faults.translated():
-            return self.transactions.read(function)
+            return self.transactions.read(function, table=table, values=values)
 
-    def _write(self, function: Callable[[Work], T]) -> T:
+    def _write(
+        self, function: Callable[[Work], T], *, tables: Iterable[str] | None = None, patience: float = PATIENCE
+    ) -> T:
         with faults.translated():
-            return self.transactions.write(function)
+            return self.transactions.write(function, tables=tables, patience=patience)
 
     def dispose(self) -> None:
         """Close the package's own idle connections; new ones are made when needed."""
@@ -124,3 +133,12 @@ class BaseStore:
         for value in keys:
             work.touch(table, value)
         return count
+
+
+def _list_names(tables: Iterable[sa.Table]) -> set[str]:
+    """The names of these tables and of those that their rows belong to, such as the host's users."""
+    names = set()
+    for table in tables:
+        names.add(table.name)
+        names.update(foreign.target_fullname.split(".")[-2] for foreign in table.foreign_keys)
+    return names

@@ -22,10 +22,12 @@ class OwnEngines:
     so they are neither used nor closed here.
 
     :param host: finds the host's engine.
+    :param on_create: gets each engine of the host's beside which one is made here.
     """
 
-    def __init__(self, host: Callable[[], sa.Engine]) -> None:
+    def __init__(self, host: Callable[[], sa.Engine], *, on_create: Callable[[sa.Engine], object]) -> None:
         self.host = host
+        self._on_create = on_create
         self._own: dict[tuple[int, int], tuple[sa.Engine, sa.Engine]] = {}
 
     def get(self) -> sa.Engine:
@@ -38,6 +40,7 @@ class OwnEngines:
         if known is None:
             # No lock, which a fork could leave held: of two engines made at once, the later one is never connected.
             known = self._own.setdefault(key, (host, _create_beside(host)))
+            self._on_create(host)
         return known[1]
 
 
@@ -46,6 +49,11 @@ class _EngineBeside(sa.Engine):
 
     # Listeners on the class itself reach this engine through the host's; else they would be called twice.
     _sa_propagate_class_events = False
+
+
+def is_own(engine: sa.Engine) -> bool:
+    """Whether an engine was made here, beside the host's."""
+    return isinstance(engine, _EngineBeside)
 
 
 def _create_beside(host: sa.Engine) -> sa.Engine:

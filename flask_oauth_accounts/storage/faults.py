@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.orm.exc import FlushError
 
-from ..errors import ConfigurationError, StorageUnavailable
+from ..errors import ConfigurationError, StorageBusy, StorageUnavailable
 
-_LOCK_TIMEOUT = {"55P03", 1205}
+_LOCK_TIMEOUT = {"55P03", 1205, 3572}
 _RETRY = {"40001", "40P01", 1213}
 _NO_PARENT = {"23503", 1452}
 _TAKEN = {"23505", 1062}
@@ -91,7 +91,8 @@ def translated(engine: sa.Engine | None = None) -> Iterator[None]:
     """Turn what SQLAlchemy raises into :class:`StorageUnavailable`, without any value of the statement.
 
     :param engine: of the database, to name its address where it does not answer; its password is not shown.
-    :raises StorageUnavailable: for every error of the database.
+    :raises StorageBusy: if another transaction holds what is needed.
+    :raises StorageUnavailable: for every other error of the database.
     """
     try:
         yield
@@ -103,8 +104,8 @@ def translated(engine: sa.Engine | None = None) -> Iterator[None]:
                 description="the tables are missing or out of date; run `flask oauth db upgrade`, "
                 "or your application's own migrations"
             ) from error
-        if is_locked(error):
-            raise StorageUnavailable(description="the database stayed locked by another transaction") from error
+        if is_locked(error) or is_retryable(error):
+            raise StorageBusy from error
         if isinstance(error, (exc.IntegrityError, exc.DataError)) or _codes(error) & _REFUSED:
             raise StorageUnavailable(
                 description="the database refused a row: the user is gone, or the user model needs a value that "

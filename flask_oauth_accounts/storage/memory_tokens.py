@@ -7,7 +7,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import SealedValueError
@@ -107,6 +107,9 @@ class MemoryTokenStore:
             if row is None or row.lease_owner != owner:
                 return
             self._put(dataclasses.replace(row, **_FREE, retry_at=retry_at, failures=failures, last_error=error or None))
+
+    def when_settled(self, action: Callable[[], object]) -> None:
+        action()
 
     def mark_reauth_required(self, stored: StoredToken, *, error: str) -> bool:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,9 @@ from ..errors import MissingTokenError
 from ..tokens import Protocol as TokenProtocol
 from ..tokens import StoredToken, TokenDict
 from .accounts import AccountMixin
+from .locks import LOCK_WAIT
 from .rows import TokenTable
+from .transactions import PATIENCE
 from .upkeep import UpkeepMixin
 from .users import read_detached
 from .work import Work
@@ -37,15 +39,20 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         access = self.token_tables[protocol]
         values = {"user_id": key, "name": name}
         if account is None:
-            return self._read(lambda connection: _first(access, connection, access.by_name, values))
-        values["account"] = account
-        return self._read(lambda connection: _first(access, connection, access.by_account, values))
+            query = access.by_name
+        else:
+            query, values["account"] = access.by_account, account
+        return self._read(
+            lambda connection: _first(access, connection, query, values), table=access.table, values=values
+        )
 
     def reload(self, stored: StoredToken) -> StoredToken | None:
         """Read the same row again, in a new transaction."""
         access = self.token_tables[stored.protocol]
         query = access.select().where(access.table.c.id == stored.id)
-        return self._read(lambda connection: _first(access, connection, query))
+        return self._read(
+            lambda connection: _first(access, connection, query), table=access.table, values={"id": stored.id}
+        )
 
     def save(
         self,
@@ -99,9 +106,13 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
     def claim(self, stored: StoredToken, *, owner: str, now: float, lease: float) -> StoredToken | None:
         """Take the right to refresh this very version.
 
+        A claim never waits for a lock. Whoever holds the row may have renewed it within a transaction, and writes it
+        again after a rollback; a claim in the queue would come before that, and take the old row for the newest one.
+
         :param owner: who claims; different for every attempt.
         :param lease: seconds for which the claim holds.
         :return: the row with the lease; ``None`` if somebody was faster, or has failed since the row was read.
+        :raises StorageBusy: if another transaction holds the row.
         """
         access = self.token_tables[stored.protocol]
         c = access.table.c
@@ -112,7 +123,7 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         conditions = (is_active, c.failures == stored.failures, is_free)
         lease_values: dict[str, Any] = {"lease_owner": owner, "lease_expires_at": now + lease}
         values = {**lease_values, "status": "active", "updated_at": c.updated_at}
-        if not self._update_version(stored, values, *conditions):
+        if not self._update_version(stored, values, *conditions, patience=0.0):
             return None
         return dataclasses.replace(stored, **lease_values)
 
@@ -120,6 +131,7 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         """Write the refreshed token if the row still has this version.
 
         :return: the row as written; ``None`` if it was rewritten or is gone.
+        :raises StorageBusy: if another transaction holds the row for longer than a moment.
         """
         access = self.token_tables[stored.protocol]
         plain = access.create_values(token, now)
@@ -127,7 +139,7 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         columns |= {"status": "active", "last_error": None, "version": stored.version + 1, "updated_at": now}
         columns |= {name: value for name, value in _FREE.items() if name in access.table.c}
         sealed = access.seal(plain, stored.user_id, stored.name, stored.account)
-        if not self._update_version(stored, {**columns, **sealed}):
+        if not self._update_version(stored, {**columns, **sealed}, patience=LOCK_WAIT):
             return None
         merged = access.create_token({**stored.token, **plain})
         shown = {name: value for name, value in columns.items() if name in StoredToken.__dataclass_fields__}
@@ -144,7 +156,11 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
             return
         values = {**_FREE, "retry_at": retry_at, "failures": failures, "last_error": error[:255] or None}
         # A failed attempt has changed neither token nor status, which are what the row's time is about.
-        self._update_version(stored, {**values, "updated_at": c.updated_at}, c.lease_owner == owner)
+        self._update_version(stored, {**values, "updated_at": c.updated_at}, c.lease_owner == owner, patience=LOCK_WAIT)
+
+    def when_settled(self, action: Callable[[], object]) -> None:
+        """Call an action once the host cannot undo any more what was written: at once, or after its transaction."""
+        self.transactions.when_settled(action)
 
     def mark_reauth_required(self, stored: StoredToken, *, error: str) -> bool:
         """Keep the row, but only a new consent revives it; the refresh token, which is dead, is dropped.
@@ -182,21 +198,36 @@ class SQLAlchemyStore(AccountMixin, UpkeepMixin):
         values |= {name: value for name, value in _FREE.items() if name in columns}
         return self._update_version(stored, {**values, "updated_at": self.clock()})
 
-    def _update_version(self, stored: StoredToken, values: dict[str, Any], *conditions: sa.ColumnElement[bool]) -> bool:
-        """Compare and swap: the row count says whether the row was still as it was read."""
+    def _update_version(
+        self,
+        stored: StoredToken,
+        values: dict[str, Any],
+        *conditions: sa.ColumnElement[bool],
+        patience: float = PATIENCE,
+    ) -> bool:
+        """Compare and swap: the row count says whether the row was still as it was read.
+
+        :param patience: seconds to wait for others who hold the row; 0 for not at all.
+        """
         table = self.token_tables[stored.protocol].table
         c = table.c
         place = (c.user_id == stored.user_id, c.name == stored.name, c.account == stored.account)
         statement = sa.update(table).where(c.id == stored.id, c.version == stored.version, *place, *conditions)
+        # Of no use to SQLite, which has one lock for everything.
+        lock = sa.select(c.id).where(c.id == stored.id).with_for_update(nowait=True)
 
         def write(work: Work) -> bool:
+            if not patience and work.connection.dialect.name != "sqlite":
+                work.connection.execute(lock)
             changed = work.connection.execute(statement.values(values)).rowcount
             if changed not in (0, 1):
                 raise sa.exc.InvalidRequestError("the driver does not count the rows that an UPDATE has matched")
-            work.touch(table, stored.id)
+            work.is_vain = not changed
+            if changed:
+                work.touch(table, stored.id)
             return changed == 1
 
-        return self._write(write)
+        return self._write(write, tables=(table.name,), patience=patience)
 
 
 def _first(

@@ -24,10 +24,12 @@ class Work:
     """What a writing function gets.
 
     :ivar connection: inside a transaction, which the function neither commits nor rolls back.
+    :ivar is_vain: nothing has been written, so no lock need stay.
     """
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
+        self.is_vain = False
         self._touched: dict[tuple[sa.Table, Any], None] = {}
 
     def touch(self, table: sa.Table, key: Any) -> None:
