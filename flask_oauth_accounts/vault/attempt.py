@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections.abc import Callable
 
-from ..errors import MissingTokenError, ProviderResponseError, ProviderUnavailable, StorageUnavailable
+from ..errors import MissingTokenError, ProviderResponseError, ProviderUnavailable, StorageBusy, StorageUnavailable
 from ..tokens import StoredToken, merge_refreshed
 from .decide import (
     REAUTH_REQUIRED,
@@ -28,13 +28,15 @@ from .decide import (
     judge_failure,
 )
 from .saving import Saver, is_unchanged
-from .tools import Notice, OnOrphan, Refresh, Report, Tools, load_successor, log, reload_row
+from .tools import Asking, Notice, Report, Tools, load_successor, log, reload_row
 
 __all__ = ["Notice", "RefreshAttempt", "create_wait_error"]
 
 _STORE_TRIES = 3
 _FIRST_PAUSE = 0.05
 _GREATEST_PAUSE = 1.0
+_SECOND_LOOK = 0.25
+"""Seconds in which whoever had the row locked, and was rolled back, has written again what it had renewed."""
 
 
 class RefreshAttempt:
@@ -42,9 +44,8 @@ class RefreshAttempt:
 
     :param tools: of the vault.
     :param stored: the row as the caller knows it.
-    :param refresh: asks the provider.
+    :param asking: how the provider is asked.
     :param need: what the caller asks of the token.
-    :param on_orphan: gets a new grant whose row has been deleted meanwhile.
     :param on_blocked: called when the database refuses a write for now, so that nobody waits for this attempt
         who might be the one that holds the lock.
     :param wait: waits the given seconds, or until there is something to see.
@@ -54,26 +55,28 @@ class RefreshAttempt:
         self,
         tools: Tools,
         stored: StoredToken,
-        refresh: Refresh,
+        asking: Asking,
         need: Need,
         *,
-        on_orphan: OnOrphan | None = None,
         on_blocked: Callable[[], object] = lambda: None,
         wait: Callable[[float], object] | None = None,
     ) -> None:
         self.tools = tools
         self.store = tools.store
         self.stored = stored
-        self.refresh = refresh
+        self.asking = asking
         self.need = need
         self.on_blocked = on_blocked
         self.wait = wait or tools.wait
         self.report = Report(tools)
-        self.saver = Saver(tools, self.report, on_orphan=on_orphan, on_blocked=on_blocked)
+        self.saver = Saver(tools, self.report, on_orphan=asking.on_orphan, on_blocked=on_blocked)
         self.owner = f"{os.getpid()}-{threading.get_ident():x}-{secrets.token_hex(8)}"
         self._deadline = tools.monotonic() + tools.settings.refresh_wait
         self._pause = _FIRST_PAUSE if wait is None else _GREATEST_PAUSE
         self._looked_last = False
+        self._was_locked = False
+        self._is_prepared = False
+        self._unprepared: Exception | None = None
         self._store_failures = 0
         self._store_error: StorageUnavailable | None = None
 
@@ -92,6 +95,8 @@ class RefreshAttempt:
                 current = self.saver.save_unsaved(self.stored) or self._look()
                 found = self._take_step(current)
                 claimed = None if found is not None else self._claim(current)
+            except StorageBusy:
+                found, claimed = self._serve_while_locked(), None
             except StorageUnavailable as error:
                 found, claimed = self._after_store_failure(error), None
             if found is not None:
@@ -129,11 +134,41 @@ class RefreshAttempt:
         return None
 
     def _claim(self, current: StoredToken) -> StoredToken | None:
-        now = self.tools.clock()
-        if decide_step(current, self.need, now=now) is not Step.ASK:
+        if decide_step(current, self.need, now=self.tools.clock()) is not Step.ASK:
             return None
+        self._prepare()
+        now = self.tools.clock()
         lease = self.tools.settings.refresh_lease
-        return self.store.claim(current, owner=self.owner, now=now, lease=lease)
+        claimed = self.store.claim(current, owner=self.owner, now=now, lease=lease)
+        return self._look_twice(claimed) if claimed is not None and self._was_locked else claimed
+
+    def _prepare(self) -> None:
+        """Once, before the claim. A failure counts as one of the refresh, for it backs off in the same way."""
+        if self._is_prepared or self.asking.prepare is None:
+            return
+        self._is_prepared = True
+        try:
+            self.asking.prepare()
+        except Exception as error:
+            self._unprepared = error
+
+    def _look_twice(self, claimed: StoredToken) -> StoredToken | None:
+        """Make sure that the row is still the newest one where others had it locked until a moment ago."""
+        self.tools.wait(_SECOND_LOOK)
+        self._was_locked = False
+        return claimed if is_unchanged(self._look(), claimed) else None
+
+    def _serve_while_locked(self) -> StoredToken | None:
+        """Another transaction holds the row: whatever is valid is served, and else it is waited for."""
+        self._was_locked = True
+        now = self.tools.clock()
+        renewed = self.saver.find_unsaved(self.stored)
+        if renewed is not None and decide_step(renewed, self.need, now=now) is Step.USE:
+            return renewed
+        if is_served(self.stored, self.need, now=now):
+            return self.stored
+        self.on_blocked()
+        return None
 
     def _after_store_failure(self, error: StorageUnavailable) -> StoredToken | None:
         """Before the provider is asked, a database that does not answer may be asked again."""
@@ -160,7 +195,9 @@ class RefreshAttempt:
 
     def _ask(self, claimed: StoredToken) -> StoredToken | None:
         try:
-            answer = self.refresh(claimed)
+            if self._unprepared is not None:
+                raise self._unprepared
+            answer = self.asking.refresh(claimed)
             if not answer.get("access_token"):
                 raise ProviderResponseError(description="the answer has no access_token", provider=claimed.name)
         except Exception as error:
@@ -169,7 +206,7 @@ class RefreshAttempt:
             self._release_unchanged(claimed)
             raise
         try:
-            return self.saver.save(claimed, self.owner, merge_refreshed(claimed.token, answer))
+            return self.saver.save(claimed, self.owner, merge_refreshed(claimed.token, answer), self._deadline)
         except StorageUnavailable:
             if is_served(claimed, self.need, now=self.tools.clock()):
                 return claimed

@@ -16,11 +16,25 @@ from ..tokens import StoredToken
 
 
 @dataclass(frozen=True)
-class Landed:
-    """How a flight ended. Neither a token nor an error: it was broken off, and each goes on alone."""
+class Arrived:
+    """The leader has got a token."""
 
-    token: StoredToken | None = None
-    error: Exception | None = None
+    token: StoredToken
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The leader has got an error, which counts for all."""
+
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """The leader was interrupted, or cannot write because of a lock: each goes on alone, one may have that lock."""
+
+
+Outcome = Arrived | Failed | Abandoned
 
 
 class Flight:
@@ -28,23 +42,23 @@ class Flight:
 
     def __init__(self) -> None:
         self._done = threading.Event()
-        self._landed = Landed()
+        self._outcome: Outcome = Abandoned()
 
-    def land(self, landed: Landed) -> None:
+    def land(self, outcome: Outcome) -> None:
         """Wake everybody who waits; the first outcome counts."""
         if not self._done.is_set():
-            self._landed = landed
+            self._outcome = outcome
             self._done.set()
 
     @property
     def has_landed(self) -> bool:
         return self._done.is_set()
 
-    def wait(self, timeout: float) -> Landed | None:
+    def wait(self, timeout: float) -> Outcome | None:
         """:param timeout: seconds.
-        :return: the outcome, ``None`` if there is none yet.
+        :return: the outcome, ``None`` while it is still under way.
         """
-        return self._landed if self._done.wait(max(0.0, timeout)) else None
+        return self._outcome if self._done.wait(max(0.0, timeout)) else None
 
 
 class Flights:
@@ -67,12 +81,12 @@ class Flights:
             flight = self._flights[key] = Flight()
             return flight, True
 
-    def land(self, key: Hashable, flight: Flight, landed: Landed) -> None:
+    def land(self, key: Hashable, flight: Flight, outcome: Outcome) -> None:
         """End a flight: whoever comes from now on starts a new one."""
         with self._lock:
             if self._flights.get(key) is flight:
                 del self._flights[key]
-        flight.land(landed)
+        flight.land(outcome)
 
 
 _all_flights: weakref.WeakSet[Flights] = weakref.WeakSet()

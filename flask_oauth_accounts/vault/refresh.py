@@ -30,9 +30,9 @@ from ..protocols import EventSink, TokenStore
 from ..tokens import Protocol, StoredToken
 from .attempt import RefreshAttempt
 from .decide import ACTIVE, REAUTH_REQUIRED, Need, Step, create_consent_error, decide_step, is_served
-from .flights import Flight, Flights, Landed, copy_error
+from .flights import Abandoned, Arrived, Failed, Flight, Flights, Outcome, copy_error
 from .revoking import AskToRevoke, revoke_grant
-from .tools import Notice, OnOrphan, Refresh, Report, Tools, get_row_key
+from .tools import Asking, Notice, OnOrphan, Refresh, Report, Tools, get_row_key, log
 
 _PATIENCE = 0.5
 """Seconds for which a thread trusts another one to refresh, before it looks at the row itself."""
@@ -92,6 +92,13 @@ class Vault:
         self.store = store
         self.settings = settings
         self.clock = clock
+        if settings.refresh_lease <= settings.http_total_timeout:
+            log.warning(
+                "OAUTH_ACCOUNTS_REFRESH_LEASE (%g s) is not longer than OAUTH_ACCOUNTS_HTTP_TOTAL_TIMEOUT (%g s): "
+                "where a provider takes that long, a second worker asks it too, and it may end the grant",
+                settings.refresh_lease,
+                settings.http_total_timeout,
+            )
         self._flights = Flights()
         self._wait = wait
         self._tools = Tools(
@@ -158,6 +165,7 @@ class Vault:
         *,
         rejected: str | None = None,
         leeway: float | None = None,
+        prepare: Callable[[], object] | None = None,
         on_orphan: OnOrphan | None = None,
     ) -> StoredToken:
         """Get a token that may be used now, refreshed when it is due.
@@ -174,6 +182,9 @@ class Vault:
         :param rejected: the access token that the API has just answered 401 to: it is refreshed even if it is not
             due, unless the row holds another one meanwhile.
         :param leeway: seconds before its expiry from which the token is due, in place of ``refresh_leeway``.
+        :param prepare: called before the claim, where ``refresh`` is going to be called: loads what that needs beside
+            the answer, such as metadata and keys, so that the claim lasts for one request only. What it raises counts
+            as a failure of the refresh.
         :param on_orphan: gets the new grant where the user disconnected during the refresh; it should revoke it.
         :return: the row with a usable token.
         :raises MissingTokenError: if the row is gone.
@@ -190,7 +201,7 @@ class Vault:
             used; it is kept in memory and stored before anything else is tried for this row.
         """
         need = Need(rejected, self.settings.refresh_leeway if leeway is None else leeway)
-        return self._obtain(stored, refresh, need, on_orphan)
+        return self._obtain(stored, Asking(refresh, prepare, on_orphan), need)
 
     def refresh_now(
         self,
@@ -198,6 +209,7 @@ class Vault:
         refresh: Refresh,
         *,
         within: float | None = None,
+        prepare: Callable[[], object] | None = None,
         on_orphan: OnOrphan | None = None,
     ) -> StoredToken:
         """Refresh ahead of time, for the command line and for cron. Unlike :meth:`fresh` this never hides a failure.
@@ -206,6 +218,7 @@ class Vault:
         :param refresh: as for :meth:`fresh`.
         :param within: refresh only if the token expires within so many seconds; when left out, refresh this very
             token in any case.
+        :param prepare: as for :meth:`fresh`.
         :param on_orphan: as for :meth:`fresh`.
         :return: the row; unchanged where there is no refresh token.
         :raises OAuthError: as :meth:`fresh` does.
@@ -214,7 +227,7 @@ class Vault:
             need = Need(within=within, strict=True)
         else:
             need = Need(rejected=stored.token.get("access_token"), strict=True)
-        return self._obtain(stored, refresh, need, on_orphan)
+        return self._obtain(stored, Asking(refresh, prepare, on_orphan), need)
 
     def revoke(self, stored: StoredToken, ask: AskToRevoke, *, ends_anyway: bool = False) -> bool | None:
         """End a grant at the provider and mark its row, as :func:`~.revoking.revoke_grant` does."""
@@ -240,34 +253,31 @@ class Vault:
             last_error="sealed_value_unreadable" if stored.unreadable else stored.last_error,
         )
 
-    def _obtain(self, stored: StoredToken, refresh: Refresh, need: Need, on_orphan: OnOrphan | None) -> StoredToken:
+    def _obtain(self, stored: StoredToken, asking: Asking, need: Need) -> StoredToken:
         known = self._serve_as_is(stored, need)
         if known is not None:
             return known
         key = get_row_key(stored)
         while True:
             flight, leads = self._flights.join(key)
+            land = partial(self._flights.land, key, flight)
+            wait = None if leads else partial(self._wait_beside, flight)
             attempt = RefreshAttempt(
-                self._tools,
-                stored,
-                refresh,
-                need,
-                on_orphan=on_orphan,
-                on_blocked=partial(self._flights.land, key, flight, Landed()),
-                wait=None if leads else partial(self._wait_beside, flight),
+                self._tools, stored, asking, need, on_blocked=partial(land, Abandoned()), wait=wait
             )
             if leads:
-                return self._lead(flight, attempt)
+                return self._lead(attempt, land)
             if is_served(stored, need, now=self.clock()):
                 return stored
-            landed = flight.wait(min(_PATIENCE, self.settings.refresh_wait))
-            if landed is None or landed == Landed():
-                # The one who leads may be waiting for a lock that this thread's own host transaction holds.
-                return self._go_alone(attempt)
-            if landed.error is not None:
-                raise copy_error(landed.error) from landed.error
-            if landed.token is not None and self._serve_as_is(landed.token, need) is not None:
-                return landed.token
+            match flight.wait(min(_PATIENCE, self.settings.refresh_wait)):
+                case Arrived(token):
+                    if self._serve_as_is(token, need) is not None:
+                        return token
+                case Failed(error):
+                    raise copy_error(error) from error
+                case _:
+                    # The one who leads may be waiting for a lock that this thread's own host transaction holds.
+                    return self._go_alone(attempt)
 
     def _wait_beside(self, flight: Flight, seconds: float) -> None:
         if self._wait is not None or flight.has_landed:
@@ -296,17 +306,16 @@ class Vault:
             report.add_event("reauth_required", "reauthorization_required", dead, error)
             report.send()
 
-    def _lead(self, flight: Flight, attempt: RefreshAttempt) -> StoredToken:
-        key = get_row_key(attempt.stored)
-        landed = Landed()  # for whatever is no ordinary error, as KeyboardInterrupt: the others go on alone
+    def _lead(self, attempt: RefreshAttempt, land: Callable[[Outcome], object]) -> StoredToken:
+        outcome: Outcome = Abandoned()  # by whatever is no ordinary error, as KeyboardInterrupt
         try:
             token = attempt.run()
-            landed = Landed(token=token)
+            outcome = Arrived(token)
         except Exception as error:
-            landed = Landed(error=error)
+            outcome = Failed(error)
             raise
         finally:
-            self._flights.land(key, flight, landed)
+            land(outcome)
             attempt.report.send()
         return token
 

@@ -1,20 +1,25 @@
 """Storing a refreshed token before anybody uses it, also where the database does not want it yet.
 
 The provider has spent the old refresh token by then: a token that is not stored is a grant that is lost. So it is
-tried again while the claim holds, and kept in memory after that, where the next caller of this process finds it.
+tried again as long as the caller may wait, and kept in memory after that, where the next caller of this process finds
+it. It is kept there too while the host can still undo what was written within its own transaction.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 
-from ..errors import StorageUnavailable
-from ..tokens import StoredToken, TokenDict
+from ..errors import StorageBusy, StorageUnavailable
+from ..tokens import StoredToken, TokenDict, parse_expires_at
 from .decide import REAUTH_REQUIRED
 from .tools import OnOrphan, Report, Tools, Unsaved, get_row_key, load_successor, log, reload_row
 
 _FIRST_PAUSE = 0.1
 _GREATEST_PAUSE = 2.0
+_LEAST_PATIENCE = 2.0
+"""Seconds for which it is tried however long the provider took."""
 
 
 class Saver:
@@ -34,19 +39,21 @@ class Saver:
         self._on_orphan = on_orphan
         self._on_blocked = on_blocked
 
-    def save(self, claimed: StoredToken, owner: str, token: TokenDict) -> StoredToken | None:
-        """Store a token, trying as long as the claim holds.
+    def save(self, claimed: StoredToken, owner: str, token: TokenDict, deadline: float) -> StoredToken | None:
+        """Store a token, trying as long as the caller may wait and the claim holds.
 
         :param claimed: the row with the claim.
         :param owner: of the claim.
         :param token: the refreshed token, merged with the stored one.
-        :return: the row as stored; ``None`` if somebody else wrote meanwhile, or the row is gone.
+        :param deadline: until which the caller may wait, on the monotonic clock.
+        :return: the row as stored, or as it is to be stored where another transaction holds it all the time;
+            ``None`` if somebody else wrote meanwhile, or the row is gone.
         :raises StorageUnavailable: if the database took it at no time; it is kept in memory.
         """
         key = get_row_key(claimed)
         unsaved = self._tools.unsaved[key] = Unsaved(claimed, owner, token)
         failure: StorageUnavailable | None = None
-        for pause in self._pauses():
+        for pause in self._pauses(deadline):
             if pause:
                 self._on_blocked()
                 self._tools.wait(pause)
@@ -61,7 +68,16 @@ class Saver:
             claimed.name,
             claimed.user_id,
         )
+        if isinstance(failure, StorageBusy):
+            return _show(unsaved)
         raise failure or StorageUnavailable(provider=claimed.name)
+
+    def find_unsaved(self, stored: StoredToken) -> StoredToken | None:
+        """:return: the row as it is to be stored, where it could not be stored yet and nothing newer is."""
+        unsaved = self._tools.unsaved.get(get_row_key(stored))
+        if unsaved is None or not is_unchanged(stored, unsaved.stored):
+            return None
+        return _show(unsaved)
 
     def save_unsaved(self, stored: StoredToken) -> StoredToken | None:
         """Store what an earlier attempt could not; asking the provider instead would spend a spent refresh token.
@@ -73,8 +89,9 @@ class Saver:
         unsaved = self._tools.unsaved.get(get_row_key(stored))
         return None if unsaved is None else self._save(unsaved)
 
-    def _pauses(self) -> Iterator[float]:
-        end = self._tools.monotonic() + self._tools.settings.refresh_lease
+    def _pauses(self, deadline: float) -> Iterator[float]:
+        now = self._tools.monotonic()
+        end = min(now + self._tools.settings.refresh_lease, max(deadline, now + _LEAST_PATIENCE))
         yield 0.0
         pause = _FIRST_PAUSE
         while self._tools.monotonic() + pause < end:
@@ -86,12 +103,18 @@ class Saver:
         saved = self._write_if_ours(unsaved)
         if saved is not None:
             self._report.add_event("refresh", "token_update", saved)
-        elif reload_row(self._tools.store, stored) is None and load_successor(self._tools.store, stored) is None:
+            self._tools.store.when_settled(partial(self._forget, unsaved))
+            return saved
+        if reload_row(self._tools.store, stored) is None and load_successor(self._tools.store, stored) is None:
             # Only where no new consent is stored: many providers revoke that together with the old grant.
             self._give_back(unsaved)
-        if self._tools.unsaved.get(get_row_key(stored)) is unsaved:
-            self._tools.unsaved.pop(get_row_key(stored), None)
-        return saved
+        self._forget(unsaved)
+        return None
+
+    def _forget(self, unsaved: Unsaved) -> None:
+        key = get_row_key(unsaved.stored)
+        if self._tools.unsaved.get(key) is unsaved:
+            self._tools.unsaved.pop(key, None)
 
     def _write_if_ours(self, unsaved: Unsaved) -> StoredToken | None:
         """The version fences off everybody who writes to the row, and a new row under the key of a deleted one."""
@@ -109,6 +132,12 @@ class Saver:
         if self._on_orphan is not None:
             on_orphan, token = self._on_orphan, unsaved.token
             self._report.add_action(lambda: on_orphan(token))
+
+
+def _show(unsaved: Unsaved) -> StoredToken:
+    """The row as it will be read once it is stored."""
+    expires_at = parse_expires_at(unsaved.token.get("expires_at"))
+    return dataclasses.replace(unsaved.stored, token=unsaved.token, expires_at=expires_at, issued_for=None)
 
 
 def _is_declared_dead(current: StoredToken, claimed: StoredToken) -> bool:

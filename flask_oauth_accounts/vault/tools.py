@@ -19,6 +19,21 @@ Refresh = Callable[[StoredToken], TokenDict]
 OnOrphan = Callable[[TokenDict], object]
 """Gets a grant that nobody will use any more, to revoke it."""
 
+
+@dataclass(frozen=True)
+class Asking:
+    """How one row's provider is asked.
+
+    :ivar refresh: asks with the stored refresh token, while the claim holds.
+    :ivar prepare: loads beforehand what that needs, so that the claim need not last as long.
+    :ivar on_orphan: gets a new grant whose row has been deleted meanwhile.
+    """
+
+    refresh: Refresh
+    prepare: Callable[[], object] | None = None
+    on_orphan: OnOrphan | None = None
+
+
 NoticeKind = Literal["token_update", "token_refresh_failed", "reauthorization_required", "token_revoked"]
 
 

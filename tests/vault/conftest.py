@@ -1,13 +1,20 @@
-"""A token endpoint of its own that rotates refresh tokens and revokes the family when one is used twice."""
+"""A token endpoint of its own that rotates refresh tokens and revokes the family when one is used twice.
+
+Also applications on each kind of database that use stored tokens, and worker processes of them.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,6 +25,7 @@ from flask_oauth_accounts.errors import InvalidClientError, ProviderUnavailable,
 from flask_oauth_accounts.tokens import StoredToken, TokenDict, parse_token_answer
 
 Answer = tuple[int, dict[str, str], str]
+WORKER = Path(__file__).with_name("refresh_worker.py")
 
 
 @dataclass
@@ -162,3 +170,84 @@ def create_endpoint() -> Iterator[Callable[[], TokenEndpoint]]:
 def endpoint(create_endpoint: Callable[[], TokenEndpoint]) -> TokenEndpoint:
     """One token endpoint."""
     return create_endpoint()
+
+
+def _load_worker() -> Any:
+    spec = importlib.util.spec_from_file_location("refresh_worker", WORKER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+worker = _load_worker()
+
+
+class Process:
+    """One worker process."""
+
+    def __init__(self, database_url: str, token_url: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(WORKER), database_url, token_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        assert self.stdout.readline() == "ready\n"
+
+    def start_calls(self, calls: int, offset: float = 0.0) -> None:
+        self.stdin.write(json.dumps({"calls": calls, "offset": offset}) + "\n")
+        self.stdin.flush()
+
+    def read_results(self) -> list[str]:
+        results: list[str] = json.loads(self.stdout.readline())
+        return results
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.stdin.close()
+        self.stdout.close()
+
+
+@pytest.fixture
+def start_process(endpoint: TokenEndpoint) -> Iterator[Callable[[str], Process]]:
+    """Start worker processes; they are ended at the end."""
+    running: list[Process] = []
+
+    def start(database_url: str) -> Process:
+        running.append(Process(database_url, endpoint.url))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.close()
+
+
+@pytest.fixture
+def make_app(endpoint: TokenEndpoint) -> Iterator[Callable[..., Any]]:
+    """Create applications with their tables, or (``tables=False``) more workers of one; they are closed at the end."""
+    apps: list[Any] = []
+
+    def make(database_url: str, *, tables: bool = True, **options: Any) -> Any:
+        app = worker.create_app(database_url, endpoint.url, **options)
+        apps.append(app)
+        if tables:
+            app.create_tables()
+        return app
+
+    yield make
+    endpoint.gate.set()
+    for app in apps:
+        app.close()
+
+
+@pytest.fixture
+def app(database_url: str, make_app: Callable[..., Any]) -> Any:
+    """An application on SQLite, PostgreSQL and MariaDB in turn."""
+    return make_app(database_url)

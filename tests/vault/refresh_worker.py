@@ -44,6 +44,7 @@ class App:
     user_model: Any
     models: Models
     token_url: str
+    user_id: int = USER_ID
     offset: float = 0.0
 
     def __post_init__(self) -> None:

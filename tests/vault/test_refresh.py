@@ -567,6 +567,51 @@ def test_answer_without_a_token_blocks_nothing(world: World) -> None:
 # Many callers
 
 
+def test_what_a_refresh_needs_is_loaded_before_the_claim(world: World) -> None:
+    """Where discovery and keys come slowly, the claim runs out, and another worker spends the same refresh token."""
+    stored = world.save(expires_in=-5)
+    leases: list[str | None] = []
+
+    def look() -> None:
+        leases.append(world.row(stored).lease_owner)
+
+    def refresh(claimed: StoredToken) -> TokenDict:
+        look()
+        return world.endpoint.refresh(claimed)
+
+    vault = world.create_vault()
+    fresh = vault.fresh(stored, refresh, prepare=look)
+    assert leases == [None, leases[1]]
+    assert leases[1] is not None
+    assert vault.fresh(fresh, never, prepare=look) is fresh
+    assert len(leases) == 2
+
+
+def test_failed_preparation_backs_off_like_a_refresh(world: World) -> None:
+    """A provider whose discovery is down is asked by every call of every worker."""
+    stored = world.save(expires_in=-5)
+    vault = world.create_vault()
+
+    def fail() -> None:
+        raise ProviderUnavailable
+
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable):
+            vault.fresh(stored, never, prepare=fail)
+    assert (world.row(stored).failures, world.row(stored).lease_owner) == (1, None)
+    valid = world.save(expires_in=30)
+    assert vault.fresh(valid, never, prepare=fail).token == valid.token
+
+
+@pytest.mark.parametrize(("lease", "warned"), [(20.0, True), (30.0, False)])
+def test_lease_that_a_slow_provider_outlasts_is_warned_of(
+    world: World, caplog: pytest.LogCaptureFixture, lease: float, warned: bool
+) -> None:
+    """A number in the configuration costs users their grants as soon as the provider is slow."""
+    world.create_vault(refresh_lease=lease)
+    assert ("OAUTH_ACCOUNTS_REFRESH_LEASE" in caplog.text) is warned
+
+
 def test_thirty_two_threads_ask_once(world: World) -> None:
     """A provider that detects reuse revokes the grant when two threads refresh at once."""
     stored = world.save(expires_in=-5)

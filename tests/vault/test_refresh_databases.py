@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,88 +24,7 @@ from flask_oauth_accounts.tokens import StoredToken, TokenDict
 if TYPE_CHECKING:
     from .conftest import TokenEndpoint
 
-WORKER = Path(__file__).with_name("refresh_worker.py")
 HOUR = 3600
-
-
-def _load_worker() -> Any:
-    spec = importlib.util.spec_from_file_location("refresh_worker", WORKER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-worker = _load_worker()
-
-
-class Process:
-    """One worker process."""
-
-    def __init__(self, database_url: str, token_url: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), database_url, token_url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
-        assert self.stdout.readline() == "ready\n"
-
-    def start_calls(self, calls: int, offset: float = 0.0) -> None:
-        self.stdin.write(json.dumps({"calls": calls, "offset": offset}) + "\n")
-        self.stdin.flush()
-
-    def read_results(self) -> list[str]:
-        results: list[str] = json.loads(self.stdout.readline())
-        return results
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.stdin.close()
-        self.stdout.close()
-
-
-@pytest.fixture
-def start_process(endpoint: TokenEndpoint) -> Iterator[Callable[[str], Process]]:
-    """Start worker processes; they are ended at the end."""
-    running: list[Process] = []
-
-    def start(database_url: str) -> Process:
-        running.append(Process(database_url, endpoint.url))
-        return running[-1]
-
-    yield start
-    for process in running:
-        process.close()
-
-
-@pytest.fixture
-def make_app(endpoint: TokenEndpoint) -> Iterator[Callable[..., Any]]:
-    """Create applications with their tables; they are closed at the end."""
-    apps: list[Any] = []
-
-    def make(database_url: str, **options: Any) -> Any:
-        app = worker.create_app(database_url, endpoint.url, **options)
-        apps.append(app)
-        app.create_tables()
-        return app
-
-    yield make
-    endpoint.gate.set()
-    for app in apps:
-        app.close()
-
-
-@pytest.fixture
-def app(database_url: str, make_app: Callable[..., Any]) -> Any:
-    """An application on SQLite, PostgreSQL and MariaDB in turn."""
-    return make_app(database_url)
 
 
 def test_threads_refresh_once_per_expiry(app: Any, endpoint: TokenEndpoint) -> None:
@@ -126,7 +40,7 @@ def test_threads_refresh_once_per_expiry(app: Any, endpoint: TokenEndpoint) -> N
 
 
 def test_processes_refresh_once_per_expiry(
-    app: Any, database_url: str, endpoint: TokenEndpoint, start_process: Callable[[str], Process]
+    app: Any, database_url: str, endpoint: TokenEndpoint, start_process: Callable[[str], Any]
 ) -> None:
     """The second worker process of an application costs its users their grants."""
     endpoint.delay = 0.2
@@ -142,7 +56,7 @@ def test_processes_refresh_once_per_expiry(
 
 @pytest.mark.parametrize("grace", [True, False], ids=["grace", "strict"])
 def test_killed_process_delays_by_the_lease_only(
-    app: Any, database_url: str, endpoint: TokenEndpoint, start_process: Callable[[str], Process], grace: bool
+    app: Any, database_url: str, endpoint: TokenEndpoint, start_process: Callable[[str], Any], grace: bool
 ) -> None:
     """A deployment that kills a worker at the wrong moment locks users out for good, without a word."""
     endpoint.gate.clear()
@@ -250,7 +164,7 @@ def test_host_in_memory_refreshes_too(make_app: Callable[..., Any], endpoint: To
 def _write_and_call(app: Any, vault: Any, end: str) -> None:
     with Session(app.engine) as session:
         app.sessions.current = session
-        session.get(app.user_model, worker.USER_ID).name = "mine"
+        session.get(app.user_model, app.user_id).name = "mine"
         session.flush()
         assert app.call_api(vault) == "ok"
         getattr(session, end)()
@@ -272,7 +186,7 @@ def test_host_with_the_write_lock_and_a_refreshing_thread_do_not_wait_for_each_o
         with Session(app.engine) as session:
             app.sessions.current = session
             assert may_lock.wait(60)
-            session.get(app.user_model, worker.USER_ID).name = "mine"
+            session.get(app.user_model, app.user_id).name = "mine"
             session.flush()
             locked.set()
             result: str = app.call_api(vault)
@@ -297,7 +211,7 @@ def test_host_with_the_write_lock_and_a_refreshing_thread_do_not_wait_for_each_o
 
 
 def test_host_with_the_write_lock_in_another_process_loses_nobodys_grant(
-    sqlite_url: str, make_app: Callable[..., Any], endpoint: TokenEndpoint, start_process: Callable[[str], Process]
+    sqlite_url: str, make_app: Callable[..., Any], endpoint: TokenEndpoint, start_process: Callable[[str], Any]
 ) -> None:
     """A worker that cannot store the rotated token, because another one has the lock, throws the grant away."""
     app = make_app(sqlite_url)
@@ -308,7 +222,7 @@ def test_host_with_the_write_lock_in_another_process_loses_nobodys_grant(
     assert endpoint.arrived.wait(60)
     with Session(app.engine) as session:
         app.sessions.current = session
-        session.get(app.user_model, worker.USER_ID).name = "mine"
+        session.get(app.user_model, app.user_id).name = "mine"
         session.flush()
         endpoint.gate.set()
         assert endpoint.rotated.wait(60)
@@ -330,13 +244,13 @@ def test_disconnect_in_mid_refresh_brings_nothing_back(app: Any, endpoint: Token
         session.commit()
 
     def refresh(claimed: StoredToken) -> TokenDict:
-        app.store.delete_for_user(worker.USER_ID, event=Event("disconnect", "success"))
+        app.store.delete_for_user(app.user_id, event=Event("disconnect", "success"))
         app.store.save(2, "hub", {"access_token": "of-2", "refresh_token": "r2"}, "9", protocol="oauth2", now=1000.0)
         return app.refresh(claimed)
 
     with pytest.raises(MissingTokenError):
         app.create_vault().fresh(stored, refresh, on_orphan=orphans.append)
-    assert app.store.load(worker.USER_ID, "hub", protocol="oauth2") is None
+    assert app.store.load(app.user_id, "hub", protocol="oauth2") is None
     other = app.store.load(2, "hub", protocol="oauth2")
     assert (other.token["access_token"], other.token["refresh_token"]) == ("of-2", "r2")
     assert [token["refresh_token"] for token in orphans] == ["refresh-1"]
@@ -347,7 +261,7 @@ def test_consent_after_a_disconnect_in_mid_refresh_wins(app: Any, endpoint: Toke
     stored = app.save(endpoint.first_token(), expires_in=-5)
 
     def refresh(claimed: StoredToken) -> TokenDict:
-        app.store.delete_for_user(worker.USER_ID, event=Event("disconnect", "success"))
+        app.store.delete_for_user(app.user_id, event=Event("disconnect", "success"))
         app.save({"access_token": "consented", "refresh_token": "r-new"}, expires_in=HOUR)
         return app.refresh(claimed)
 
