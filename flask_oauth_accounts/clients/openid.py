@@ -17,6 +17,7 @@ from ..protocols import Clock
 from ..providers import accepts_metadata_issuer, match_issuer
 from ..tokens import hide
 from .base import ClientConfig
+from .id_token import UncheckableIdTokenError
 from .oidc import (
     KeySource,
     MetadataSource,
@@ -231,30 +232,31 @@ class OpenIDSupport:
             raise IdTokenError(description="acr is none of those that were asked for", provider=self.config.name)
         return claims
 
-    def prepare_check(self) -> None:
-        """Load the metadata and keys that :meth:`check_refreshed_id_token` needs, before the provider is asked.
+    def prepare_refresh(self, *, needs_keys: bool) -> None:
+        """Load the metadata before a refresh, and the keys for :meth:`check_refreshed_id_token`.
 
-        What cannot be had now fails no refresh; the check says what it means.
+        What cannot be had now fails where it is needed.
         """
         with suppress(OAuthError):
             self.load_metadata()
-            self.fetch_jwk_set()
+            if needs_keys:
+                self.fetch_jwk_set()
 
     def check_refreshed_id_token(self, id_token: str, old_id_token: str | None, account: str) -> bool:
         """Validate the ID token of a refresh answer (OpenID Connect Core section 12.2): issuer and subject as before.
 
         :param old_id_token: the stored one, if there is one.
         :param account: the stored subject, for providers whose subject is ``sub``.
-        :return: ``False`` if the keys cannot be had, so that its signature is not checked: it must not be kept, but
+        :return: ``False`` if the key cannot be had, so that its signature is not checked: it must not be kept, but
             the answer, which came from the token endpoint itself, may be used (section 3.1.3.7, number 6).
         :raises IdTokenError: if it may not be believed or is about somebody else.
         """
         old = _read_claims(old_id_token) if old_id_token else None
         try:
             claims, is_checked = self.validate_id_token(id_token, nonce=None), True
-        except IdTokenError:
-            raise
-        except OAuthError:
+        except OAuthError as error:
+            if isinstance(error, IdTokenError) and not isinstance(error, UncheckableIdTokenError):
+                raise
             # The old refresh token is spent by now: without this answer the grant would be lost.
             claims, is_checked = _read_claims(id_token) or UserInfo(), False
         is_same_issuer = is_checked or old is None or claims.get("iss") == old.get("iss")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..clients.oauth2 import OAuth2Client
@@ -44,15 +45,15 @@ class RenewalMixin(RevocationMixin):
         """
         return self._ask_provider(stored.token, stored.account)
 
+    def _prepare(self, token: Mapping[str, Any]) -> None:
+        self._client.openid.prepare_refresh(needs_keys=bool(token.get("id_token")) and self.is_openid)
+
     def _ask_provider(self, token: Mapping[str, Any], account: str) -> TokenDict:
         """OpenID Connect Core section 12.2: a refreshed ID token is about the same subject."""
-        openid = self._client.openid
-        if token.get("id_token") and self.is_openid:
-            openid.prepare_check()
         answer = self._client.refresh_token(Secret(token["refresh_token"]))
         if answer.get("id_token") and self.is_openid:
-            old = hide(token.get("id_token"))
-            if not openid.check_refreshed_id_token(Secret(answer["id_token"]), old, account):
+            new, old = Secret(answer["id_token"]), hide(token.get("id_token"))
+            if not self._client.openid.check_refreshed_id_token(new, old, account):
                 del answer["id_token"]
         return answer
 
@@ -65,6 +66,7 @@ class RenewalMixin(RevocationMixin):
                 self.refresh_stored,
                 rejected=rejected,
                 leeway=self._config.leeway,
+                prepare=partial(self._prepare, stored.token),
                 on_orphan=self._drop_orphan,
             )
         except ReauthorizationRequired as error:
@@ -87,7 +89,13 @@ class RenewalMixin(RevocationMixin):
         """
         vault = self._runtime.vault
         assert vault is not None
-        return vault.refresh_now(stored, self.refresh_stored, within=within, on_orphan=self._drop_orphan)
+        return vault.refresh_now(
+            stored,
+            self.refresh_stored,
+            within=within,
+            prepare=partial(self._prepare, stored.token),
+            on_orphan=self._drop_orphan,
+        )
 
     def _drop_orphan(self, token: Mapping[str, Any]) -> None:
         """A grant that was renewed while its row was deleted must not live on at the provider."""
@@ -144,6 +152,7 @@ class RenewalMixin(RevocationMixin):
         return renewed
 
     def _ask_and_store(self, token: TokenDict) -> TokenDict:
+        self._prepare(token)
         try:
             answer = self._ask_provider(token, "")
         except TokenRequestError as error:

@@ -256,3 +256,35 @@ def test_j10_a_renewed_id_token_that_cannot_be_checked(make_site: Any, path: str
     first.provider.next_id_token(sub="dev-1002")
     assert "error" in caller.get("/fetch/three", query_string={"url": "echo"}).json
     assert stored(worker, "three")["access_token"] == renewed["access_token"]
+
+
+def test_j10_a_renewed_id_token_whose_key_is_not_published_yet(site: Any) -> None:
+    """A provider that signs with a new key a minute too early would cost each user the grant."""
+    browser = log_in(site, "three")
+    before = stored(site, "three")
+    site.provider.next_id_token(header={"kid": "of tomorrow"})
+    assert browser.get("/api/three").json["subject"] == "dev-1001"
+    renewed = stored(site, "three")
+    assert renewed["refresh_token"] != before["refresh_token"]
+    assert renewed["id_token"] == before["id_token"]
+
+
+@pytest.mark.parametrize("path", ["/jwks.json", "/.well-known/openid-configuration"])
+def test_j01_the_claim_lasts_for_the_token_request_only(make_site: Any, path: str) -> None:
+    """Keys that come slowly would outlast the claim, and a second worker spend the refresh token once more."""
+    first = make_site()
+    browser = log_in(first, "three")
+    worker = make_site(folder=first.folder)  # it knows neither metadata nor keys yet
+    caller = worker.browser()
+    first.copy_cookies(browser, caller)
+    asked = first.provider.fail(path, None, hang=True)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(caller.get("/api/three").json["subject"]))
+    thread.start()
+    assert asked.entered.wait(30)
+    assert first.rows("oauth2_token")[0]["lease_owner"] is None
+    assert browser.get("/api/three").json["subject"] == "dev-1001"
+    asked.release()
+    thread.join(30)
+    assert answers == ["dev-1001"]
+    assert refreshes(first) == 1
