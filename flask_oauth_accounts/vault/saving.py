@@ -13,7 +13,7 @@ from functools import partial
 
 from ..errors import StorageBusy, StorageUnavailable
 from ..tokens import StoredToken, TokenDict, parse_expires_at
-from .decide import REAUTH_REQUIRED
+from .decide import ACTIVE, REAUTH_REQUIRED
 from .tools import OnOrphan, Report, Tools, Unsaved, get_row_key, load_successor, log, reload_row
 
 _FIRST_PAUSE = 0.1
@@ -105,7 +105,8 @@ class Saver:
             self._report.add_event("refresh", "token_update", saved)
             self._tools.store.when_settled(partial(self._forget, unsaved))
             return saved
-        if reload_row(self._tools.store, stored) is None and load_successor(self._tools.store, stored) is None:
+        current = reload_row(self._tools.store, stored) or load_successor(self._tools.store, stored)
+        if current is None or current.status not in (ACTIVE, REAUTH_REQUIRED):
             # Only where no new consent is stored: many providers revoke that together with the old grant.
             self._give_back(unsaved)
         self._forget(unsaved)
@@ -128,7 +129,7 @@ class Saver:
         return store.commit_refresh(current, owner=unsaved.owner, token=unsaved.token, now=now)
 
     def _give_back(self, unsaved: Unsaved) -> None:
-        log.info("%s: the connection was removed during a refresh; the new token is not stored", unsaved.stored.name)
+        log.info("%s: the grant was ended here during a refresh; the new token is not stored", unsaved.stored.name)
         if self._on_orphan is not None:
             on_orphan, token = self._on_orphan, unsaved.token
             self._report.add_action(lambda: on_orphan(token))

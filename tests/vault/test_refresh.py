@@ -440,6 +440,24 @@ def test_disconnect_in_mid_refresh_stays_a_disconnect(world: World) -> None:
     assert [token["refresh_token"] for token in orphans] == ["refresh-1"]
 
 
+def test_revocation_in_mid_refresh_stays_a_revocation(world: World) -> None:
+    """A grant that has just been revoked lives on at the provider by the token that replaced it, known to nobody."""
+    stored = world.save(expires_in=-5)
+    orphans: list[TokenDict] = []
+
+    def refresh(claimed: StoredToken) -> TokenDict:
+        answer = world.endpoint.refresh(claimed)
+        assert world.create_vault().revoke(claimed, lambda row: True)
+        return answer
+
+    with pytest.raises(ReauthorizationRequired):
+        world.create_vault().fresh(stored, refresh, on_orphan=orphans.append)
+    current = world.store.reload(stored)
+    assert current is not None
+    assert (current.status, current.token) == ("revoked", {})
+    assert [token["refresh_token"] for token in orphans] == ["refresh-1"]
+
+
 def test_row_of_another_user_under_the_same_key_is_left_alone(world: World) -> None:
     """One user gets another one's token where the database gives a freed key to the next row."""
     stored = world.save(expires_in=-5)
