@@ -85,9 +85,9 @@ def test_a_row_that_somebody_else_holds_burdens_no_host(server: Any, touched: st
         with pytest.raises(StorageBusy):
             claim(server.store, stored)
         somebody.rollback()
+        server.session = None
         assert claim(other, stored) is not None  # nothing of the host's transaction holds it
         session.commit()
-        server.session = None
     other.dispose()
     assert server.scalar("SELECT count(*) FROM users WHERE name = 'pending'") == 1
 
@@ -112,11 +112,11 @@ def test_a_lost_race_leaves_no_lock_behind(make_kind: Callable[[str], Any]) -> N
 
         sa.event.listen(host.engine, "savepoint", win)
         assert claim(host.store, stored) is None
+        host.session = None
         current = other.reload(stored)
         assert current.version == stored.version + 1
         assert claim(other, current) is not None
         session.rollback()
-        host.session = None
     other.dispose()
 
 
